@@ -1,0 +1,1 @@
+"""The documentation_grapher step: documents and their sections, linked to each other and to what they describe."""

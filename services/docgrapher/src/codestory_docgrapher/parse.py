@@ -1,0 +1,43 @@
+"""One document in, its title, sections and mentions out. Reads nothing but what it is given; never raises for text."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codestory_docgrapher import formats, markdown, rst, text
+from codestory_docgrapher.document import Document, Outline
+from codestory_docgrapher.limits import OutOfTime, cpu_limit
+from codestory_docgrapher.outline import assemble
+
+_READERS: dict[str, Callable[[str], Outline]] = {
+    formats.MARKDOWN: markdown.read,
+    formats.RST: rst.read,
+    formats.TEXT: text.read,
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one document may take and leave."""
+
+    section_chars: int = 20_000
+    cpu_seconds: float = 20.0
+
+
+class Unparsable(Exception):
+    """The document could not be parsed."""
+
+
+def parse(path: str, content: str, form: str, bounds: Bounds = Bounds(), *, lossy: bool = False) -> Document:
+    """Raises `Unparsable` with a reason for the user; the same text always gives the same document."""
+    try:
+        with cpu_limit(bounds.cpu_seconds):
+            outline = _READERS[form](content)
+            return assemble(path, form, content, outline, max_chars=bounds.section_chars, lossy=lossy)
+    except OutOfTime as error:
+        raise Unparsable(f"took more than {bounds.cpu_seconds:g} s to parse") from error
+    except RecursionError as error:
+        raise Unparsable("nested too deeply") from error
+    except Exception as error:
+        # docutils and markdown-it raise whatever breaks in them (AssertionError, IndexError, KeyError …) on some
+        # text. The text is a stranger's: one document must not end the whole step.
+        raise Unparsable(f"the {form} parser broke on it ({type(error).__name__})") from error

@@ -1,0 +1,1 @@
+"""The filesystem step: what lies where in a repository, as Directory and File nodes. Knows steps; knows no bus."""

@@ -1,0 +1,143 @@
+"""What the orchestrator refuses, and the HTTP status and stable code of each refusal, stated once.
+
+IngestionError
+├── JobNotFound          404
+├── JobConflict          409
+├── NameTaken            409
+├── OutsideRoots         403
+├── RepositoryRefused    422
+├── PipelineInvalid      422
+├── UnknownStep          422
+├── UnknownOption        422
+├── InvalidOption        422
+├── ConfigInvalid        503
+└── ServiceUnavailable   503
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from codestory.pipeline_rules import suggestion
+
+
+class IngestionError(Exception):
+    """The request cannot be served."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal-error"
+    #: Seconds after which the same request may succeed; 0: it will not by itself.
+    retry_after: ClassVar[int] = 0
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.__doc__ or "")
+
+
+class JobNotFound(IngestionError):
+    """There is no such job."""
+
+    status = 404
+    code = "job-not-found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {_quoted(job_id)}.")
+
+
+class JobConflict(IngestionError):
+    """The job is in a state that does not allow this."""
+
+    status = 409
+    code = "job-conflict"
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"The job {_quoted(job_id)} is {state}: nothing was changed.")
+
+
+class NameTaken(IngestionError):
+    """Another repository has this name."""
+
+    status = 409
+    code = "name-taken"
+
+    def __init__(self, name: str, origin: str) -> None:
+        super().__init__(
+            f"The name {_quoted(name)} belongs to the repository at {_quoted(origin)}. "
+            "Give this one a name of its own with --name (in a request: name)."
+        )
+
+
+class OutsideRoots(IngestionError):
+    """This service may not read that place; ask whoever runs it which directories it serves."""
+
+    status = 403
+    code = "outside-roots"
+
+
+class RepositoryRefused(IngestionError):
+    """The repository cannot be ingested as it is."""
+
+    status = 422
+    code = "repository-refused"
+
+
+class PipelineInvalid(IngestionError):
+    """The pipeline in the request cannot be planned."""
+
+    status = 422
+    code = "pipeline-invalid"
+
+
+class UnknownStep(IngestionError):
+    """There is no such step."""
+
+    status = 422
+    code = "unknown-step"
+
+    def __init__(self, names: Iterable[str], known: Iterable[str], where: str) -> None:
+        """`where`: who should know them, as the subject of a sentence: `The pipeline`, `No service`."""
+        names, known = tuple(names), tuple(known)
+        listed = ", ".join(_quoted(name) for name in names)
+        hint = suggestion(names[0], known) if len(names) == 1 else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"{where} {listed} ({hint}).")
+
+
+class UnknownOption(IngestionError):
+    """The step has no such option."""
+
+    status = 422
+    code = "unknown-option"
+
+    def __init__(self, step: str, option: str, known: Iterable[str]) -> None:
+        names = ", ".join(sorted(known))
+        options = f"Its options: {names}." if names else "It has no options."
+        super().__init__(f"The step '{step}' has no option {_quoted(option)}. {options}")
+
+
+class InvalidOption(IngestionError):
+    """The value does not fit the option."""
+
+    status = 422
+    code = "invalid-option"
+
+    def __init__(self, step: str, option: str, reason: str) -> None:
+        place = f"The option {_quoted(option)}" if option else "The options"
+        super().__init__(f"{place} of the step '{step}': {reason[:300]}")
+
+
+class ConfigInvalid(IngestionError):
+    """The service's own pipeline_config.yml has a mistake; whoever runs the service has to mend it."""
+
+    status = 503
+    code = "config-invalid"
+
+
+class ServiceUnavailable(IngestionError):
+    """The service has lost its message bus and is reconnecting; try again soon."""
+
+    status = 503
+    code = "unavailable"
+    retry_after = 2
+
+
+def _quoted(text: str) -> str:
+    """Short, and with nothing in it that a terminal obeys."""
+    return repr(text if len(text) <= 200 else f"{text[:200]}…")

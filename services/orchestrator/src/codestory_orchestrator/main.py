@@ -1,0 +1,77 @@
+"""The orchestrator's process: settings, bus, parts, app. The only file that knows every part."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from codestory import telemetry
+from codestory.bus import Bus
+from codestory.graph.settings import GraphSettings
+from codestory_orchestrator.api import ApiSettings, create_app
+from codestory_orchestrator.orchestrator import Orchestrator
+from codestory_orchestrator.settings import OrchestratorSettings
+
+log = telemetry.logger(__name__)
+
+
+async def serve(settings: OrchestratorSettings, before_write: Callable[[str], None] = lambda _: None) -> int:
+    """Until told to stop. Returns the process's exit code: 1 when a part of it broke."""
+    orchestrator = Orchestrator(Bus(settings, "orchestrator", before_write), settings, GraphSettings())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """The API answers from the first moment; it is ready once the bus is."""
+        work = asyncio.create_task(orchestrator.run())
+        work.add_done_callback(broken)
+        yield
+        work.remove_done_callback(broken)
+        work.cancel()
+        with suppress(asyncio.CancelledError, Exception):  # noqa: BLE001  # it has been logged; nothing must keep us from closing
+            await work
+        await orchestrator.close()
+
+    def broken(work: asyncio.Task[None]) -> None:
+        log.error("orchestrator.broken", exc_info=work.exception() if not work.cancelled() else None)
+        server.should_exit = True
+        codes.append(1)
+
+    codes: list[int] = []
+    api = ApiSettings(
+        ws_heartbeat_seconds=settings.ws_heartbeat_seconds,
+        ws_send_seconds=settings.ws_send_seconds,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(orchestrator.ingestion, api, lifespan),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=3,
+            server_header=False,
+        )
+    )
+    await server.serve()
+    return codes[0] if codes else int(not server.started)
+
+
+def main(before_write: Callable[[str], None] = lambda _: None) -> None:
+    try:
+        settings = OrchestratorSettings()
+    except ValidationError as error:
+        sys.exit("\n".join(f"codestory-orchestrator: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+    telemetry.configure("orchestrator", level=settings.log_level)
+    code = uvloop.run(serve(settings, before_write))
+    sys.stderr.flush()
+    os._exit(code)  # threads of libraries must not keep a stopped service alive
+
+
+if __name__ == "__main__":
+    main()

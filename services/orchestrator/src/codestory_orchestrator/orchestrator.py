@@ -1,0 +1,93 @@
+"""All parts of one orchestrator, started and stopped together. Run as many as you like, kill any."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+
+import nats.js.errors
+
+from codestory import telemetry
+from codestory.bus import LOST, ORCHESTRATOR, Bus, Puller
+from codestory.graph.settings import GraphSettings
+from codestory_orchestrator.dispatcher import Dispatcher
+from codestory_orchestrator.feed import Feed
+from codestory_orchestrator.graph_health import GraphHealth
+from codestory_orchestrator.handlers import Handlers
+from codestory_orchestrator.ingestion import Ingestion
+from codestory_orchestrator.reconciler import Reconciler
+from codestory_orchestrator.registry import Registry
+from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.store import JobStore
+from codestory_orchestrator.topology import Topology
+
+log = telemetry.logger(__name__)
+
+
+class Orchestrator:
+    def __init__(self, bus: Bus, settings: OrchestratorSettings, graph: GraphSettings) -> None:
+        me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.bus, self.settings = bus, settings
+        self.topology = Topology(bus, settings)
+        self.store = JobStore(bus)
+        self.registry = Registry(bus, self._welcome)
+        self.dispatcher = Dispatcher(bus, self.store, self.registry, settings, me)
+        self.reconciler = Reconciler(self.topology, self.store, self.registry, self.dispatcher, settings)
+        self.handlers = Handlers(bus, self.store, self.dispatcher, self.reconciler)
+        self.feed = Feed(bus, self.store)
+        self.graph = GraphHealth(graph)
+        self.ingestion = Ingestion(
+            bus, self.store, self.registry, self.reconciler, self.feed, self.topology, self.graph, settings
+        )
+
+    async def run(self) -> None:
+        """Connect, declare, then work until cancelled. A bug in any part ends all of them, and so the process."""
+        bus = self.bus
+        bus.on_reconnect(self._back)
+        await bus.connect()
+        await self._declare()
+        await self.store.mirror.start()
+        await self.dispatcher.start()
+        await self.registry.start()
+        await bus.broker.start()
+        await self.handlers.start(await Puller(bus, "EVENTS", ORCHESTRATOR).start())
+        bus.epoch = await bus.current_epoch()
+        log.info("orchestrator.ready", namespace=self.settings.namespace, steps=sorted(self.registry.steps))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.registry.watch())
+            for work in (self.handlers.hear, self.dispatcher.dispatch, self.reconciler.reconcile):
+                group.create_task(self._forever(work))
+
+    async def close(self) -> None:
+        await self.bus.close()
+        await self.graph.close()
+
+    async def _declare(self) -> None:
+        while True:
+            try:
+                await self.topology.declare()
+                return
+            except nats.js.errors.BadRequestError:
+                raise  # the server refuses what we ask for: no waiting mends that
+            except LOST as error:
+                log.warning("orchestrator.waiting", error=repr(error))
+                await asyncio.sleep(0.2)
+
+    async def _welcome(self, step: str) -> None:
+        await self.ingestion.tune(step)
+        await self.dispatcher.serve(step)
+
+    async def _back(self) -> None:
+        """Reconnected: hear what was said meanwhile. An empty broker is the reconciler's business."""
+        await self.dispatcher.forget()
+        await self.store.mirror.list()
+        await self.registry.relist()
+
+    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except LOST as error:
+                log.warning("orchestrator.interrupted", part=work.__qualname__, error=repr(error))
+                await asyncio.sleep(0.2)

@@ -1,0 +1,198 @@
+"""Sends again what the records ask for and no stream holds. On any replica, at start and every few seconds."""
+
+import asyncio
+from datetime import timedelta
+
+import nats.js.errors
+
+from codestory import telemetry
+from codestory.bus import Bus
+from codestory.contracts.events import StepCancelled
+from codestory.contracts.jobs import Job
+from codestory.contracts.values import JobState, now
+from codestory_orchestrator import pipeline
+from codestory_orchestrator.dispatcher import Dispatcher
+from codestory_orchestrator.registry import Registry
+from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.store import TRIES, JobStore
+from codestory_orchestrator.topology import Topology
+
+log = telemetry.logger(__name__)
+
+
+class Reconciler:
+    def __init__(
+        self,
+        topology: Topology,
+        store: JobStore,
+        registry: Registry,
+        dispatcher: Dispatcher,
+        settings: OrchestratorSettings,
+    ) -> None:
+        self.bus: Bus = topology.bus
+        self.topology, self.store, self.registry, self.dispatcher, self.settings = topology, store, registry, dispatcher, settings
+
+    async def reconcile(self) -> None:
+        await asyncio.sleep(self.settings.reconcile_seconds)
+        await self.round()
+
+    async def round(self) -> None:
+        epoch = await self._current_epoch()
+        if epoch != self.bus.epoch:
+            await self._restore(epoch)
+        for subject in await self.bus.subjects("RUN", self.bus.subject("run.>")):
+            *_, step, job_id = subject.split(".")
+            await self.dispatcher.sweep(step, job_id)
+        await self._mend_all()
+        await self._mend_queues()
+        advisories = await self.bus.js.stream_info(self.bus.stream("ADVISORIES"))
+        telemetry.DEAD_LETTERS.set(advisories.state.messages)
+
+    # jobs
+
+    async def _mend_all(self) -> None:
+        """Two listings sift first, so that a healthy job costs no request of its own."""
+        stored, priorities = await self._stored()
+        for job in self.store.unfinished():
+            for step in job.active:
+                if priorities.get((job.id, step), job.priority) != job.priority:
+                    await self._move(job, step)
+            if job.state is JobState.CANCELLING or any((job.id, step) not in stored for step in job.active):
+                await self.mend(job)
+
+    async def _stored(self) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
+        """Which (job, step) have a command somewhere, and under which priority one waits. In the order of travel."""
+        stored: set[tuple[str, str]] = set()
+        priorities: dict[tuple[str, str], str] = {}
+        for subject in await self.bus.subjects("READY", self.bus.subject("sched.>")):
+            *_, job_id, step = subject.split(".")
+            stored.add((job_id, step))
+        for subject in await self.bus.subjects("READY", self.bus.subject("ready.>")):
+            *_, priority, step, job_id = subject.split(".")
+            stored.add((job_id, step))
+            priorities[job_id, step] = priority
+        for subject in await self.bus.subjects("RUN", self.bus.subject("run.>")):
+            *_, step, job_id = subject.split(".")
+            stored.add((job_id, step))
+        return stored, priorities
+
+    async def mend(self, job: Job, *, ended: bool = False) -> None:
+        """Do again what follows from the record and may not have been done."""
+        if job.state.ended:
+            if ended:
+                await self.finish(job)
+        elif job.state is JobState.CANCELLING:
+            await self.withdraw(job)
+        else:
+            for step in job.active:
+                await self._mend_step(job, step)
+
+    async def _mend_step(self, job: Job, step: str) -> None:
+        """Look in the order in which a command travels, so that one on the move is not taken for a lost one."""
+        places = [
+            ("READY", self.bus.subject("sched", job.id, step)),
+            ("READY", self.bus.subject("ready", "*", step, job.id)),
+            ("RUN", self.bus.subject("run", step, job.id)),
+        ]
+        for stream, subject in places:
+            if await self.bus.last(stream, subject):
+                return
+        last = await self.bus.last("EVENTS", self.bus.events_of(job.id, step))
+        if not (last and last.ends(job.steps[step].attempt)):
+            log.info("command.sent_again", job_id=job.id, step=step, attempt=job.steps[step].attempt)
+            telemetry.RECONCILED.inc()
+            await self.dispatcher.enqueue(job, pipeline.command(job, step))
+
+    async def _move(self, job: Job, step: str) -> None:
+        """A command waits under an old priority: take it out and put it in under the new one."""
+        await self.bus.purge("READY", self.bus.subject("ready", "*", step, job.id))
+        await self.dispatcher.enqueue(job, pipeline.command(job, step))
+
+    async def withdraw(self, job: Job) -> None:
+        """Cancel: a living worker says so itself, within the grace; else we say it and free the token.
+
+        RUN is never purged before: the token would be free while the step still runs."""
+        attempts = {name: job.steps[name].attempt for name in job.active}
+        tombstone = await self.bus.value("cancel", job.id)
+        if not tombstone or tombstone.body != attempts:
+            await self.bus.publish(self.bus.key("cancel", job.id), attempts, what="tombstone")
+        await self.bus.say("control", job.id)
+        living = await self.registry.living()
+        for step, attempt in attempts.items():
+            sched, ready = self.bus.subject("sched", job.id, step), self.bus.subject("ready", "*", step, job.id)
+            await self.bus.purge("READY", sched, ready)
+            admitted = await self.bus.last("RUN", self.bus.subject("run", step, job.id))
+            if admitted and step in living and job.cancel_by and now() < job.cancel_by:
+                continue
+            await self.bus.overrule(job.id, step, StepCancelled(attempt=attempt, worker=self.dispatcher.me, at=now()))
+            if admitted:
+                await self.dispatcher.free(step, admitted.sequence)
+
+    # what follows the end of a job
+
+    async def finish(self, job: Job) -> None:
+        """Say that it ended, and give its place on the repository to the next."""
+        await self.dispatcher.announce(job)
+        await self.store.leave(job.repository.id, job.id)
+        await self.start_next(job.repository.id)
+
+    async def start_next(self, repository_id: str) -> None:
+        """Begin the first job in a repository's queue, unless it has begun."""
+        queue = await self.store.queue(repository_id)
+        for _ in range(TRIES):
+            found = await self.store.read(queue.jobs[0]) if queue and queue.jobs else None
+            if not found:
+                return
+            job, commands = pipeline.begin(found[0], now())
+            if job == found[0]:
+                return
+            if await self.store.write(job, found[1]):
+                await self.dispatcher.send(job, commands)
+                return
+
+    async def _mend_queues(self) -> None:
+        queues = self.store.remembered_queues()
+        for repository_id, queue in queues.items():
+            if queue.entries:
+                await self._mend_queue(repository_id)
+        for job in self.store.unfinished():
+            queue = queues.get(job.repository.id)
+            if queue is None or job.id not in queue.jobs:
+                await self._stand_in_line(job)
+
+    async def _mend_queue(self, repository_id: str) -> None:
+        """Drop who has ended, and who stood in line but was never recorded; then begin the first."""
+        queue = await self.store.queue(repository_id)
+        for entry in queue.entries if queue else ():
+            found = await self.store.read(entry.job)
+            too_old = now() - entry.at > timedelta(seconds=self.settings.queue_entry_seconds)
+            if found is None and too_old:
+                await self.store.leave(repository_id, entry.job)
+            elif found and found[0].state.ended:
+                await self.finish(found[0])
+        await self.start_next(repository_id)
+
+    async def _stand_in_line(self, job: Job) -> None:
+        """Its place was lost with an orchestrator that died, or was too slow, between two writes."""
+        found = await self.store.read(job.id)
+        if found and not found[0].state.ended:
+            origin = job.repository.url or job.repository.path
+            await self.store.join(job.repository, origin, job.id, now(), moved=lambda _: True)
+
+    # a broker that lost its storage
+
+    async def _current_epoch(self) -> int:
+        try:
+            return await self.bus.current_epoch()
+        except nats.js.errors.NotFoundError:
+            await self.topology.declare()
+            return await self.bus.current_epoch()
+
+    async def _restore(self, epoch: int) -> None:
+        """Declare everything anew and put back the records that we remember. What they ask for is then sent again."""
+        log.warning("bus.restored", epoch=epoch)
+        await self.topology.declare()
+        self.bus.epoch = epoch
+        await self.store.restore()
+        await self.registry.forget()
+        await self.dispatcher.forget()

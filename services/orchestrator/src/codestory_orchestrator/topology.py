@@ -1,0 +1,149 @@
+"""The streams, buckets and consumers, declared here and nowhere else. Idempotent: any orchestrator, any time.
+
+A limit is taken from the settings when it is made, and again when the settings change; what an operator has changed
+live since then stays. The server remembers, in the metadata, which setting it was made from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import nats.js.errors
+from nats.js import api
+
+from codestory import telemetry
+from codestory.bus import ORCHESTRATOR, PRIORITIES, Bus
+from codestory.contracts.events import KINDS
+from codestory_orchestrator.settings import OrchestratorSettings
+
+log = telemetry.logger(__name__)
+
+#: Metadata key: the setting that a live limit was last set from.
+FROM_SETTING = "codestory-from-setting"
+#: What a difference in means an update; other fields are the server's or an operator's business.
+COMPARED = ("subjects", "max_age", "max_bytes", "max_msgs_per_subject", "republish", "allow_msg_schedules", "discard_new_per_subject")
+
+
+@dataclass(frozen=True)
+class Topology:
+    bus: Bus
+    settings: OrchestratorSettings
+
+    async def declare(self) -> None:
+        for config in self._streams():
+            await self._stream(config)
+        for bucket in ("jobs", "cancel", "limits", "steps", "lease", "workers"):
+            await self._bucket(bucket)
+        await self._object_store("snapshots")
+        kinds = [self.bus.subject("evt.*.*", kind) for kind in sorted(KINDS)]
+        await self._consumer("EVENTS", ORCHESTRATOR, kinds, limit=1000)
+
+    async def declare_step(self, step: str, concurrency: int) -> None:
+        """The consumers of one step. `concurrency`: runs at once over all its replicas."""
+        for priority in PRIORITIES:
+            subject = self.bus.subject("ready", priority, step, "*")
+            await self._consumer("READY", f"{priority}-{step}", [subject], limit=1000)
+        await self._consumer("RUN", step, [self.bus.subject("run", step, "*")], limit=concurrency)
+
+    def _streams(self) -> list[api.StreamConfig]:
+        bus, settings = self.bus, self.settings
+        advisories = [
+            f"$JS.EVENT.ADVISORY.CONSUMER.{kind}.{bus.stream(stream)}.>"
+            for stream in ("READY", "RUN", "EVENTS")  # a wider filter would be refused to a second stack on this server
+            for kind in ("MAX_DELIVERIES", "MSG_TERMINATED")
+        ]
+        return [
+            api.StreamConfig(
+                name=bus.stream("READY"),
+                subjects=[bus.subject(s) for s in ("ready.>", "sched.>", "due.>")],
+                retention=api.RetentionPolicy.WORK_QUEUE,
+                allow_msg_schedules=True,
+                max_msgs_per_subject=1,
+            ),
+            api.StreamConfig(
+                name=bus.stream("RUN"),
+                subjects=[bus.subject("run.>")],
+                retention=api.RetentionPolicy.WORK_QUEUE,
+                max_msgs=settings.resource_max_tokens,
+                discard=api.DiscardPolicy.NEW,
+                discard_new_per_subject=True,
+                max_msgs_per_subject=1,
+                metadata={FROM_SETTING: str(settings.resource_max_tokens)},
+            ),
+            api.StreamConfig(
+                name=bus.stream("EVENTS"),
+                subjects=[bus.subject("evt.>"), bus.subject("progress.>")],
+                max_age=settings.events_max_age_seconds,
+                republish=api.RePublish(src=bus.subject(">"), dest=bus.subject("live.>")),
+            ),
+            api.StreamConfig(
+                name=bus.stream("LOGS"),
+                subjects=[bus.subject("log.>")],
+                max_age=settings.logs_max_age_seconds,
+                max_bytes=settings.logs_max_bytes,
+            ),
+            api.StreamConfig(name=bus.stream("ADVISORIES"), subjects=advisories, max_age=settings.events_max_age_seconds),
+        ]
+
+    async def _stream(self, wished: api.StreamConfig) -> None:
+        assert wished.name
+        try:
+            now = (await self.bus.js.stream_info(wished.name)).config
+        except nats.js.errors.NotFoundError:
+            await self.bus.js.add_stream(wished)
+            return
+        changes: dict[str, Any] = {f: getattr(wished, f) for f in COMPARED if _differs(getattr(wished, f), getattr(now, f))}
+        if _setting_changed(wished, now):
+            changes |= {"max_msgs": wished.max_msgs, "metadata": (now.metadata or {}) | (wished.metadata or {})}
+        if changes:
+            log.info("topology.updated", stream=wished.name, changes={k: str(v) for k, v in changes.items()})
+            await self.bus.js.update_stream(now.evolve(**changes))
+
+    async def _bucket(self, bucket: str) -> None:
+        name = self.bus.stream(bucket)
+        try:
+            await self.bus.js.key_value(name)
+        except nats.js.errors.NotFoundError:
+            live = api.RePublish(src=f"$KV.{name}.>", dest=self.bus.subject("live", bucket, ">"))
+            ttl = self.settings.presence_seconds if bucket == "workers" else None
+            await self.bus.js.create_key_value(api.KeyValueConfig(bucket=name, history=1, republish=live, ttl=ttl))
+
+    async def _object_store(self, name: str) -> None:
+        bucket = self.bus.stream(name)
+        try:
+            await self.bus.js.object_store(bucket)
+        except nats.js.errors.NotFoundError:
+            await self.bus.js.create_object_store(bucket)
+
+    async def _consumer(self, stream: str, name: str, subjects: list[str], *, limit: int) -> None:
+        wished = api.ConsumerConfig(
+            durable_name=name,
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=self.settings.ack_wait_seconds,
+            max_deliver=-1,
+            max_ack_pending=limit,
+            metadata={FROM_SETTING: str(limit)},
+            filter_subject=subjects[0] if len(subjects) == 1 else None,
+            filter_subjects=subjects if len(subjects) > 1 else None,
+        )
+        try:
+            now = (await self.bus.js.consumer_info(self.bus.stream(stream), name)).config
+        except nats.js.errors.NotFoundError:
+            await self.bus.js.add_consumer(self.bus.stream(stream), wished)
+            return
+        limited = not _setting_changed(wished, now)
+        if limited and now.ack_wait == wished.ack_wait:
+            return
+        if limited:  # changed live, or as it was: keep it
+            wished = wished.evolve(max_ack_pending=now.max_ack_pending, metadata=now.metadata)
+        log.info("topology.updated", consumer=name, max_ack_pending=wished.max_ack_pending, ack_wait=wished.ack_wait)
+        await self.bus.js.add_consumer(self.bus.stream(stream), wished)
+
+
+def _setting_changed(wished: api.StreamConfig | api.ConsumerConfig, now: api.StreamConfig | api.ConsumerConfig) -> bool:
+    setting = (wished.metadata or {}).get(FROM_SETTING)
+    return setting is not None and setting != (now.metadata or {}).get(FROM_SETTING)
+
+
+def _differs(wished: Any, now: Any) -> bool:
+    if isinstance(wished, list):
+        return sorted(wished) != sorted(now or [])
+    return wished is not None and wished != now

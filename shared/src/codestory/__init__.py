@@ -1,0 +1,1 @@
+"""What every part of Code Story's ingestion shares. A room a folder; see docs/index.md for the way through."""

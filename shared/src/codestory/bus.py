@@ -1,0 +1,423 @@
+"""The names on the bus, and the few ways to write and read them. No other file knows a header or an expected sequence."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import nats.errors
+import nats.js.errors
+from faststream.nats import NatsBroker
+from faststream.security import SASLPlaintext
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+from pydantic import BaseModel, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from codestory import telemetry
+from codestory.contracts.events import TERMINAL, StepEvent
+from codestory.contracts.values import Priority
+
+log = telemetry.logger(__name__)
+
+PRIORITIES = tuple(Priority)
+#: Consumer of EVENTS that the orchestrators share.
+ORCHESTRATOR = "orchestrator"
+WRONG_SEQUENCE, NO_ROOM, NO_MESSAGE = 10071, 10077, 10037
+#: Header names. Attempt and After stand here too, so that a command whose body is unreadable can still be fenced.
+ATTEMPT, AFTER, TRACE = "Codestory-Attempt", "Codestory-After", "traceparent"
+
+
+class BusSettings(BaseSettings):
+    """How to reach the bus, and the intervals that both ends of it share. Seconds, where a name says so."""
+
+    model_config = SettingsConfigDict(env_prefix="CODESTORY_", frozen=True, extra="ignore")
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str = ""
+    nats_password: SecretStr = SecretStr("")
+    nats_password_file: Path | None = None
+    #: All names on the server carry it, so that two stacks can share one.
+    namespace: str = "codestory"
+    nats_ping_seconds: int = 5
+    nats_connect_seconds: float = 5.0
+    nats_reconnect_seconds: float = 0.2
+    #: One request to the server.
+    nats_request_seconds: float = 5.0
+    #: How long one message is offered to a server that does not answer, before the caller hears `BusLost`.
+    nats_patience_seconds: float = 30.0
+    #: A command whose worker has not been heard of for so long is given to another.
+    ack_wait_seconds: float = 30.0
+    #: A worker that has not been heard of for so long is gone.
+    presence_seconds: float = 15.0
+
+    def password(self) -> str:
+        return self.nats_password_file.read_text().strip() if self.nats_password_file else self.nats_password.get_secret_value()
+
+
+class BusLost(Exception):
+    """The message bus does not answer. Nothing is lost: what was asked for is tried again once it is back."""
+
+
+#: The broker is away or empty: wait, look again.
+LOST = (BusLost, nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
+
+
+class Refused(Exception):
+    """The server did not store the message: another got there first, or there is no room."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["description"])
+        #: This very subject holds a message already.
+        self.held = "per subject" in error["description"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One message as a stream holds it."""
+
+    subject: str
+    sequence: int
+    data: bytes
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def kind(self) -> str:
+        return self.subject.rpartition(".")[2]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The content as an object; an empty one if it is none, for nothing is told by a message that cannot be read."""
+        return parsed(self.data)
+
+    @property
+    def attempt(self) -> int:
+        attempt = self.body.get("attempt")
+        return attempt if isinstance(attempt, int) else 0
+
+    def ends(self, attempt: int) -> bool:
+        """A terminal event of this attempt, or of a later one."""
+        return self.kind in TERMINAL and self.attempt >= attempt
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+class Bus:
+    """One connection: what FastStream's subscribers and everything here share.
+
+    `before_write` is called with a name before each write; a test may let the process die there."""
+
+    def __init__(self, settings: BusSettings, name: str, before_write: Callable[[str], None] = lambda _: None) -> None:
+        self.settings = settings
+        self.before_write = before_write
+        #: When EVENTS was made, microseconds since 1970. Sequences of two epochs cannot be compared. 0: not known yet.
+        self.epoch = 0
+        self.pullers: list[Puller] = []
+        self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        self._background: set[asyncio.Task[None]] = set()
+        user = settings.nats_user
+        self.broker = NatsBroker(
+            settings.nats_url,
+            name=name,
+            security=SASLPlaintext(username=user, password=settings.password()) if user else None,
+            connect_timeout=int(settings.nats_connect_seconds) or 1,
+            reconnect_time_wait=settings.nats_reconnect_seconds,  # type: ignore[arg-type]  # nats-py takes a float
+            max_reconnect_attempts=-1,
+            ping_interval=settings.nats_ping_seconds,
+            max_outstanding_pings=2,
+            reconnected_cb=self._reconnected,
+            disconnected_cb=self._disconnected,
+            error_cb=self._error,
+            logger=None,
+        )
+
+    async def connect(self) -> None:
+        await self.broker.connect()
+        self.js = self.nc.jetstream(timeout=self.settings.nats_request_seconds)
+
+    async def close(self) -> None:
+        for task in self._background:
+            task.cancel()
+        with suppress(*LOST):
+            await self.broker.stop()
+
+    @property
+    def nc(self) -> Client:
+        return self.broker.connection
+
+    @property
+    def connected(self) -> bool:
+        return self.nc.is_connected
+
+    def on_reconnect(self, work: Callable[[], Awaitable[None]]) -> None:
+        """`work` runs at each reconnection, after the pullers ask anew."""
+        self._on_reconnect.append(work)
+
+    async def _reconnected(self) -> None:
+        log.info("bus.reconnected")
+        for puller in self.pullers:
+            puller.wake()
+        for work in self._on_reconnect:  # only started here: an exception in this callback would leave the client deaf
+            self.in_background(_survive(work))
+
+    async def _disconnected(self) -> None:
+        log.warning("bus.disconnected")
+
+    async def _error(self, error: Exception) -> None:
+        log.warning("bus.error", error=repr(error))  # a refused permission shows here only
+
+    def in_background(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # names
+
+    def stream(self, name: str) -> str:
+        kv = "KV_" if name.startswith("KV_") else ""
+        return f"{kv}{self.settings.namespace}_{name.removeprefix(kv)}"
+
+    def subject(self, *tokens: str) -> str:
+        return ".".join((self.settings.namespace, *tokens))
+
+    def key(self, bucket: str, key: str) -> str:
+        return f"$KV.{self.stream(bucket)}.{key}"
+
+    def events_of(self, job: str, step: str) -> str:
+        return self.subject("evt", job, step, "*")
+
+    # writing
+
+    async def publish(
+        self,
+        subject: str,
+        body: BaseModel | dict[str, Any] | bytes = b"",
+        *,
+        after: int | None = None,
+        among: str = "",
+        headers: dict[str, str] | None = None,
+        what: str = "",
+        patience: float | None = None,
+    ) -> int:
+        """Store one message and return its sequence. `after`: the last sequence we know among these subjects.
+
+        Sent until the server answers, for `patience` seconds at most. An unanswered message may have landed: then
+        `after` refuses the next try, and the caller, who must look at what is there anyway, finds its own."""
+        sent = dict(headers or {})
+        if after is not None:
+            sent["Nats-Expected-Last-Subject-Sequence"] = str(after)
+            sent["Nats-Expected-Last-Subject-Sequence-Subject"] = among or subject
+        data = encoded(body)
+        self.before_write(what or subject)
+        deadline = asyncio.get_running_loop().time() + (patience or self.settings.nats_patience_seconds)
+        while asyncio.get_running_loop().time() < deadline:
+            error: dict[str, Any] = {}
+            with suppress(nats.errors.Error, TimeoutError, OSError):
+                reply = await self.nc.request(subject, data, timeout=self.settings.nats_request_seconds, headers=sent or None)
+                answer = parsed(reply.data)
+                if "seq" in answer:
+                    return answer["seq"]
+                error = answer.get("error", {})
+            if error.get("err_code") in {WRONG_SEQUENCE, NO_ROOM}:
+                raise Refused(error)
+            await asyncio.sleep(0.1)  # no answer, no disk, no leader: try again
+        raise BusLost(f"{subject} could not be stored within {patience or self.settings.nats_patience_seconds:g} s")
+
+    async def say(self, *tokens: str, body: BaseModel | dict[str, Any] | bytes = b"") -> None:
+        """Core NATS: heard by who listens now, kept by nobody."""
+        await self.nc.publish(self.subject(*tokens), encoded(body))
+
+    async def record(self, subject: str, body: BaseModel | dict[str, Any] | bytes) -> None:
+        """Into a stream, without waiting for the answer: progress, presence, log lines. One lost is no harm."""
+        await self.nc.publish(subject, encoded(body))
+
+    async def purge(self, stream: str, *subjects: str) -> None:
+        for subject in subjects:
+            self.before_write("purge")
+            await self.js.purge_stream(self.stream(stream), subject=subject)
+
+    async def delete(self, stream: str, sequence: int) -> None:
+        self.before_write("delete")
+        with suppress(nats.js.errors.APIError):  # gone already
+            await self.js.delete_msg(self.stream(stream), sequence)
+
+    async def ack(self, msg: Msg, what: str = "ack") -> None:
+        self.before_write(what)
+        await self.nc.publish(msg.reply)
+
+    async def terminate(self, msg: Msg, reason: str) -> None:
+        """Take it off its stream for good; the reason appears in the server's advisory."""
+        await self.nc.publish(msg.reply, f"+TERM {reason}".encode())
+
+    # reading
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        """The last message on these subjects, as the leader has it. Wildcards allowed."""
+        deadline = asyncio.get_running_loop().time() + self.settings.nats_patience_seconds
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                msg = await self.js.get_msg(self.stream(stream), subject=subject)
+                return Stored(msg.subject or "", msg.seq or 0, msg.data or b"", dict(msg.headers or {}))
+            except nats.js.errors.NotFoundError as error:
+                if error.err_code == NO_MESSAGE:  # anything else: the stream itself is missing
+                    return None
+            except (nats.errors.Error, TimeoutError, OSError):
+                pass
+            await asyncio.sleep(0.1)
+        raise BusLost(f"{stream} does not answer")
+
+    async def subjects(self, stream: str, pattern: str) -> set[str]:
+        """Which subjects hold a message now."""
+        info = await self.js.stream_info(self.stream(stream), subjects_filter=pattern)
+        return set(info.state.subjects or ())
+
+    async def value(self, bucket: str, key: str) -> Stored | None:
+        """The value of a key; None where there is none or it was deleted."""
+        found = await self.last(f"KV_{bucket}", self.key(bucket, key))
+        return found if found and "KV-Operation" not in found.headers else None
+
+    async def current_epoch(self) -> int:
+        return int((await self.js.stream_info(self.stream("EVENTS"))).created.timestamp() * 1_000_000)
+
+    # the fence
+
+    async def event(self, job: str, step: str, event: StepEvent, after: int, patience: float | None = None) -> int:
+        """Say what happened to an attempt, if `after` is still the last that was said of this step."""
+        subject = self.subject("evt", job, step, event.kind)
+        among = self.events_of(job, step)
+        return await self.publish(subject, event, after=after, among=among, what=event.kind, patience=patience)
+
+    async def overrule(self, job: str, step: str, event: StepEvent) -> None:
+        """End an attempt that no worker will end, whatever came last, unless it has ended."""
+        for _ in range(100):
+            last = await self.last("EVENTS", self.events_of(job, step))
+            if last and last.ends(event.attempt):
+                return
+            with suppress(Refused):
+                await self.event(job, step, event, last.sequence if last else 0)
+                return
+        raise BusLost(f"the events of {job}.{step} do not hold still")
+
+
+async def _survive(work: Callable[[], Awaitable[None]]) -> None:
+    with suppress(*LOST):
+        await work()
+
+
+def encoded(body: BaseModel | dict[str, Any] | bytes) -> bytes:
+    match body:
+        case bytes():
+            return body
+        case BaseModel():
+            return body.model_dump_json(exclude_defaults=True).encode()
+        case _:
+            return json.dumps(body).encode()
+
+
+class Puller:
+    """One pull consumer, asked one request at a time."""
+
+    def __init__(self, bus: Bus, stream: str, consumer: str) -> None:
+        self.bus = bus
+        self._queue = asyncio.Queue[Msg | None]()
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{bus.stream(stream)}.{consumer}"
+
+    async def start(self) -> "Puller":
+        self._inbox = self.bus.nc.new_inbox()
+        self._subscription = await self.bus.nc.subscribe(self._inbox, cb=self._queue.put)
+        self.bus.pullers.append(self)
+        return self
+
+    async def stop(self) -> None:
+        self.bus.pullers.remove(self)
+        with suppress(*LOST):
+            await self._subscription.unsubscribe()
+
+    def wake(self) -> None:
+        """The broker came back and has forgotten what was asked: ask again."""
+        self._queue.put_nowait(None)
+
+    async def take(self, most: int, wait: float = 0) -> list[Msg]:
+        """Up to `most` messages that are there now; with `wait`, in seconds, the first one that comes."""
+        found = await self._ask({"batch": most, "no_wait": True}, most, 2.0) if most > 1 or not wait else []
+        if found or not wait:
+            return found
+        return await self._ask({"batch": 1, "expires": int(wait * 1e9)}, 1, wait + 2.0)
+
+    async def _ask(self, request: dict[str, Any], most: int, timeout: float) -> list[Msg]:
+        await self.bus.nc.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
+        found: list[Msg] = []
+        while len(found) < most:
+            try:
+                msg = await asyncio.wait_for(self._queue.get(), timeout)
+            except TimeoutError:
+                break
+            if msg is None or (not msg.reply and msg.headers and "Status" in msg.headers):
+                break
+            found.append(msg)
+        return found
+
+
+class Mirror:
+    """A KV bucket in memory: listed at every connection, then kept by what the server republishes.
+
+    What it holds may be old. It may decide to act, where a compare-and-set will check; never to ignore."""
+
+    def __init__(self, bus: Bus, bucket: str, heard: Callable[[str], None] = lambda _: None) -> None:
+        self.bus, self.bucket = bus, bucket
+        self._heard_of = heard
+        self._entries: dict[str, tuple[int, bytes]] = {}
+
+    @property
+    def entries(self) -> dict[str, tuple[int, bytes]]:
+        """Key to (revision, value), without the deleted."""
+        return {key: entry for key, entry in self._entries.items() if entry[1]}
+
+    def get(self, key: str) -> tuple[int, bytes] | None:
+        entry = self._entries.get(key)
+        return entry if entry and entry[1] else None
+
+    async def start(self) -> None:
+        await self.bus.nc.subscribe(self.bus.subject("live", self.bucket, ">"), cb=self._heard)
+        await self.list()
+
+    def forget(self) -> dict[str, tuple[int, bytes]]:
+        """After a loss of the broker's storage: revisions start again, older ones would hide the new."""
+        entries, self._entries = self.entries, {}
+        return entries
+
+    async def list(self) -> None:
+        watcher = await (await self.bus.js.key_value(self.bus.stream(self.bucket))).watchall()
+        try:
+            async with asyncio.timeout(self.bus.settings.nats_patience_seconds):
+                async for entry in watcher:
+                    if not entry:
+                        break
+                    self.hold(entry.key, entry.revision or 0, b"" if entry.operation else entry.value or b"")
+        finally:
+            await watcher.stop()
+
+    def hold(self, key: str, revision: int, value: bytes) -> None:
+        if revision > self._entries.get(key, (0,))[0]:
+            self._entries[key] = revision, value
+            self._heard_of(key)
+
+    async def _heard(self, msg: Msg) -> None:
+        headers = msg.headers or {}
+        prefix = self.bus.subject("live", self.bucket) + "."
+        self.hold(msg.subject.removeprefix(prefix), int(headers["Nats-Sequence"]), b"" if "KV-Operation" in headers else msg.data)
+
+
+JetStream = JetStreamContext
+StreamInfo = api.StreamInfo
+T = TypeVar("T")

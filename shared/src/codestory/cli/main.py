@@ -1,0 +1,96 @@
+"""The program `codestory`. Commands are imported when they are asked for, so that `codestory --help` is quick."""
+
+import sys
+from functools import cached_property
+from importlib import import_module, metadata
+from typing import Annotated, ClassVar, NoReturn, TextIO
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+
+
+class Room(TyperGroup):
+    """Commands of one module, whose Typer application is its variable `app`."""
+
+    module: ClassVar[str]
+
+    @cached_property
+    def _loaded(self) -> TyperGroup:
+        loaded = get_group(import_module(self.module).app)
+        self.commands = loaded.commands
+        return loaded
+
+    def list_commands(self, ctx: object) -> list[str]:
+        del ctx
+        return list(self._loaded.commands)
+
+    def get_command(self, ctx: object, cmd_name: str):  # noqa: ANN201 - a class that Typer keeps private
+        del ctx
+        return self._loaded.commands.get(cmd_name)
+
+
+class IngestRoom(Room):
+    module = "codestory.cli.ingest"
+
+
+class GraphRoom(Room):
+    module = "codestory.cli.graph"
+
+
+class ServiceRoom(Room):
+    module = "codestory.cli.service"
+
+
+app = typer.Typer(
+    name="codestory",
+    help="Reads a source repository and leaves a graph of it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # Rich's help costs every start a third of a second
+    pretty_exceptions_enable=False,
+)
+for room, name, about in (
+    (IngestRoom, "ingest", "Ingest repositories: start, watch and cancel jobs."),
+    (GraphRoom, "graph", "Look into the graph."),
+    (ServiceRoom, "service", "The embedded stack on this machine: start, stop, status, logs."),
+):
+    app.add_typer(typer.Typer(cls=room, no_args_is_help=True, rich_markup_mode=None), name=name, help=about)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"codestory {metadata.version('codestory')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command. Nobody is shown a traceback, unless CODESTORY_DEBUG=1 asks for it."""
+    for stream in (sys.stdout, sys.stderr):
+        _print_anything(stream)
+    try:
+        app(arguments)
+    except Exception as error:  # noqa: BLE001 - the outer edge: what nobody foresaw still ends in a sentence
+        from codestory.cli import failures  # noqa: PLC0415 - knows every room; needed only now
+
+        sys.exit(failures.tell(error))
+    sys.exit(0)
+
+
+def _print_anything(stream: TextIO) -> None:
+    """A character that the terminal's encoding lacks is escaped, not an error."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    main()

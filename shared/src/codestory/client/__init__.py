@@ -1,0 +1,38 @@
+"""The SDK: talks to a Code Story service. Knows contracts, httpx and websockets, and nothing else of ours."""
+
+from codestory.client._async import AsyncClient
+from codestory.client._calls import Submission
+from codestory.client._errors import (
+    BadAddress,
+    CodeStoryError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ProblemError,
+    ServiceUnreachable,
+    StillRunning,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from codestory.client._sync import Client
+from codestory.client._transport import Address, Patience
+
+__all__ = [
+    "Address",
+    "AsyncClient",
+    "BadAddress",
+    "Client",
+    "CodeStoryError",
+    "Conflict",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "Patience",
+    "ProblemError",
+    "ServiceUnreachable",
+    "StillRunning",
+    "Submission",
+    "Unavailable",
+    "UnexpectedAnswer",
+]

@@ -1,0 +1,122 @@
+"""What can go wrong between a program and the service.
+
+CodeStoryError
+├── BadAddress            the address is not one of a service
+├── ServiceUnreachable    nobody answers there
+├── UnexpectedAnswer      somebody answers, but not as a Code Story service of this version
+├── StillRunning          the job has not ended in the time given
+└── ProblemError          the service says what is wrong: status, code, detail, errors
+    ├── Invalid           400, 413, 415, 422: the request itself
+    ├── Forbidden         401, 403
+    ├── NotFound          404
+    ├── Conflict          409: not in this state
+    └── Unavailable       429, 502, 503, 504: later may work
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from codestory.contracts.api import Problem
+
+
+class CodeStoryError(Exception):
+    """Code Story could not do what was asked."""
+
+
+class BadAddress(CodeStoryError):
+    """This is not the address of a service: it must look like http://host:port."""
+
+
+class ServiceUnreachable(CodeStoryError):
+    """No Code Story service answers at this address."""
+
+
+class UnexpectedAnswer(CodeStoryError):
+    """What answers at this address is not a Code Story service of this version."""
+
+
+class StillRunning(CodeStoryError):
+    """The job has not ended in the time given. It goes on."""
+
+
+class ProblemError(CodeStoryError):
+    """The service refuses, and says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(sentence(problem))
+        self.problem = problem
+
+    @property
+    def status(self) -> int:
+        return self.problem.status
+
+    @property
+    def code(self) -> str:
+        """Stable, for programs."""
+        return self.problem.code
+
+    @property
+    def detail(self) -> str:
+        return self.problem.detail
+
+    @property
+    def errors(self) -> tuple[dict[str, Any], ...]:
+        """The fields at fault, where the service names them."""
+        return self.problem.errors
+
+
+class Invalid(ProblemError):
+    """The request cannot be taken as it stands."""
+
+
+class Forbidden(ProblemError):
+    """This is not allowed."""
+
+
+class NotFound(ProblemError):
+    """There is no such job."""
+
+
+class Conflict(ProblemError):
+    """This cannot be done in the state that things are in."""
+
+
+class Unavailable(ProblemError):
+    """The service cannot do this now. Later may work."""
+
+
+BY_STATUS: dict[int, type[ProblemError]] = {
+    400: Invalid,
+    401: Forbidden,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: Invalid,
+    415: Invalid,
+    422: Invalid,
+    429: Unavailable,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def problem_error(problem: Problem) -> ProblemError:
+    """The error of the class that fits the problem's status."""
+    return BY_STATUS.get(problem.status, ProblemError)(problem)
+
+
+def sentence(problem: Problem) -> str:
+    """The problem in one line: what is wrong, then which fields."""
+    what = problem.detail or problem.title
+    fields = "; ".join(filter(None, (_field(error) for error in problem.errors)))
+    return f"{what} ({fields})" if fields else what
+
+
+def _field(error: dict[str, Any]) -> str:
+    """Pydantic's `loc` and `msg`, or `field`/`pointer` and `message`/`detail`: both are in use for such lists."""
+    where: Any = error.get("loc") or error.get("field") or error.get("pointer") or ""
+    said: Any = error.get("msg") or error.get("message") or error.get("detail") or error.get("reason") or ""
+    if isinstance(where, Iterable) and not isinstance(where, str):
+        where = ".".join(str(part) for part in where)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # from JSON
+    return f"{where}: {said}" if where and said else str(said or where)

@@ -1,0 +1,137 @@
+"""What both clients share about the wire: addresses, patience, and how an answer is read."""
+
+import ipaddress
+import random
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib import metadata
+
+import httpx
+from pydantic import ValidationError
+from websockets.exceptions import WebSocketException
+
+from codestory.client._calls import Answer, Call, known
+from codestory.client._errors import (
+    BadAddress,
+    CodeStoryError,
+    ServiceUnreachable,
+    UnexpectedAnswer,
+    problem_error,
+)
+from codestory.contracts.api import Problem
+
+#: Seconds for one request.
+TIMEOUT = 10.0
+#: A job's view with every attempt's last lines in it can be several MB.
+MAX_FRAME_BYTES = 16 * 2**20
+#: Seconds for the closing handshake of a WebSocket that nobody needs any more.
+CLOSE_SECONDS = 1.0
+#: How a WebSocket ends or fails to begin. TimeoutError (nothing heard) is an OSError.
+STREAM_LOST = (OSError, EOFError, WebSocketException)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a client tries, in seconds.
+
+    `retries`: of requests that only ask. `silence`: without a message for so long, a WebSocket is taken for dead (the
+    service says something every 15). `give_up_after`: without any contact for so long, watching ends with an error.
+    `poll_interval`: between two looks at a job where no WebSocket can be had. `longest_wait`: a service that asks for
+    more by `Retry-After` is not waited for.
+    """
+
+    retries: int = 3
+    back_off: float = 0.2
+    max_back_off: float = 5.0
+    longest_wait: float = 30.0
+    poll_interval: float = 1.0
+    silence: float = 45.0
+    give_up_after: float = 120.0
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row. Spread, so that clients do not come back all at once."""
+        longest = min(self.back_off * 2 ** min(failures - 1, 16), self.max_back_off)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+
+    def before_retry(self, call: Call[Answer], failures: int, response: httpx.Response | None = None) -> float | None:
+        """Seconds until the call may be sent again, or None if it must not be."""
+        if not call.safe or failures > self.retries:
+            return None
+        if response is None:
+            return self.pause(failures)
+        if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            return None
+        wait = _seconds(response.headers.get("Retry-After"))
+        return None if wait is None or wait > self.longest_wait else max(wait, self.pause(failures))
+
+
+class Address:
+    """Where a service is, over HTTP and as WebSocket."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.http = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise BadAddress(f"{url!a} is not an address: {error}") from error
+        if self.http.scheme not in {"http", "https"} or not self.http.host:
+            raise BadAddress(f"{url!a} is not the address of a service: it must look like http://host:port.")
+
+    def __str__(self) -> str:
+        return str(self.http.copy_with(userinfo=b""))
+
+    @property
+    def loopback(self) -> bool:
+        """Proxies from the environment are not for these."""
+        host = self.http.host
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    def status_feed(self, job_id: str) -> str:
+        scheme = "wss" if self.http.scheme == "https" else "ws"
+        path = f"{self.http.path.rstrip('/')}/ws/status/{known(job_id)}"
+        return str(self.http.copy_with(scheme=scheme, path=path))
+
+
+def headers() -> dict[str, str]:
+    return {"Accept": "application/json", "User-Agent": f"codestory/{metadata.version('codestory')}"}
+
+
+def content_headers(call: Call[Answer]) -> dict[str, str]:
+    """The service takes JSON only, even where there is no body: a foreign web page cannot send that."""
+    return {} if call.safe else {"Content-Type": "application/json"}
+
+
+def unreachable(address: Address, call: Call[Answer], error: Exception) -> CodeStoryError:
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    detail = f"No Code Story service answers at {address} ({said})."
+    if not call.safe and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        detail += " It may have taken the request all the same: look at its jobs before you send it again."
+    return ServiceUnreachable(detail)
+
+
+def read(address: Address, call: Call[Answer], response: httpx.Response) -> Answer:
+    """What the service answered, or the error that it states."""
+    if response.is_success:
+        try:
+            return call.answer.model_validate_json(response.content)
+        except ValidationError as error:
+            raise UnexpectedAnswer(f"{address} does not answer like a Code Story service of this version.") from error
+    if response.is_error:
+        raise problem_error(_problem(response))
+    raise UnexpectedAnswer(f"{address} answered {response.status_code} to {call.method} /{call.path}.")
+
+
+def _problem(response: httpx.Response) -> Problem:
+    """The problem that the service states; what is between us and the service (a proxy) states none."""
+    try:
+        return Problem.model_validate_json(response.content).model_copy(update={"status": response.status_code})
+    except ValidationError:
+        title = f"{response.status_code} {response.reason_phrase}".strip()
+        return Problem(title=title, status=response.status_code, detail=f"{response.url.host} answered {title}.")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """`Retry-After` as seconds. Its other form, a date, is not used by the service."""
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None

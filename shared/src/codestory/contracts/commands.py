@@ -1,0 +1,22 @@
+"""What the orchestrator asks of a step. Imperative: one receiver."""
+
+from codestory.contracts.jobs import Repository
+from codestory.contracts.plans import Options
+from codestory.contracts.values import JobId, StepName, Value
+
+
+class RunStep(Value):
+    """Do your part of this job. Delivered at least once: running twice must equal running once.
+
+    `attempt` and `after` travel as headers too, so that a command whose body cannot be read can still be fenced."""
+
+    job: JobId
+    step: StepName
+    attempt: int
+    #: Sequence of the last event that the orchestrator knew of this step: the worker's claim must follow it.
+    after: int
+    repository: Repository
+    #: Options meant for every step, overlaid by this step's own: the host keeps those that the step declares.
+    options: Options = {}
+    timeout_seconds: float | None = None
+    traceparent: str = ""

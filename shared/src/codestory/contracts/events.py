@@ -1,0 +1,85 @@
+"""What has happened. Past tense: whoever wants to know listens.
+
+Subjects: `evt.<job>.<step>.<kind>` for these, `progress.<job>.<step>`, `evt.<job>.job.ended`."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from codestory.contracts.plans import Options
+from codestory.contracts.results import Progress, StepOutcome, Usage
+from codestory.contracts.values import JobState, Reason, Value
+
+#: The kinds that end an attempt.
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+
+
+class StepEvent(Value):
+    """Something happened to one attempt of one step of a job; which job and step the subject says."""
+
+    kind: ClassVar[str]
+    attempt: int
+    worker: str
+    at: datetime
+
+
+class StepStarted(StepEvent):
+    """A worker has claimed the attempt. The sequence of this event is the attempt's generation."""
+
+    kind: ClassVar[str] = "started"
+    #: Sequence in RUN, and how often it was delivered: no two claims share it.
+    delivery: tuple[int, int]
+    #: The how-manieth start of this attempt this is. One more than the last for each worker that died in it.
+    starts: int = 1
+    options: Options = {}
+    options_dropped: tuple[str, ...] = ()
+    traceparent: str = ""
+
+
+class StepEnded(StepEvent):
+    generation: int = 0
+    usage: Usage = Usage()
+
+
+class StepCompleted(StepEnded):
+    kind: ClassVar[str] = "completed"
+    outcome: StepOutcome = StepOutcome()
+
+
+class StepFailed(StepEnded):
+    kind: ClassVar[str] = "failed"
+    reason: Reason
+    message: Annotated[str, Field(max_length=4000)] = ""
+    #: Traceback, or the last lines that the step's process wrote.
+    detail: Annotated[str, Field(max_length=16_000)] = ""
+    retryable: bool = False
+
+
+class StepCancelled(StepEnded):
+    kind: ClassVar[str] = "cancelled"
+
+
+class StepProgressed(Value):
+    """How far an attempt is, at most a few times a second. Outside the fence: the newest one counts."""
+
+    attempt: int
+    at: datetime
+    progress: Progress
+    usage: Usage = Usage()
+
+
+class JobEnded(Value):
+    """One run of a job is over. Said once for each run."""
+
+    kind: ClassVar[str] = "ended"
+    run: int
+    state: JobState
+    at: datetime
+
+
+Terminal = StepCompleted | StepFailed | StepCancelled
+Kind = Literal["started", "completed", "failed", "cancelled"]
+KINDS: dict[str, type[StepStarted | StepCompleted | StepFailed | StepCancelled]] = {
+    event.kind: event for event in (StepStarted, StepCompleted, StepFailed, StepCancelled)
+}

@@ -1,0 +1,59 @@
+"""The embedded stack of a laptop: starts NATS, a graph server, the orchestrator and the steps as processes of their own.
+
+It imports no service, no bus and no step; it starts them by their commands. What is exported here is imported on first
+use, because the supervisor is a process of this package too and stays small."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codestory.local.errors import (
+        AnotherVersion,
+        BadSetting,
+        LocalError,
+        NoSuchLog,
+        NotInstalled,
+        NotReady,
+        StateUnusable,
+    )
+    from codestory.local.logs import logs
+    from codestory.local.settings import LocalSettings
+    from codestory.local.stack import Neo4jAccess, Receipt, Stack, find, service_url, start, stop
+    from codestory.local.status import ProcessStatus, StackStatus, status
+
+__all__ = [
+    "AnotherVersion",
+    "BadSetting",
+    "LocalError",
+    "LocalSettings",
+    "Neo4jAccess",
+    "NoSuchLog",
+    "NotInstalled",
+    "NotReady",
+    "ProcessStatus",
+    "Receipt",
+    "Stack",
+    "StackStatus",
+    "StateUnusable",
+    "find",
+    "logs",
+    "service_url",
+    "start",
+    "status",
+    "stop",
+]
+
+_ROOMS = {
+    "logs": ("logs",),
+    "settings": ("LocalSettings",),
+    "stack": ("Neo4jAccess", "Receipt", "Stack", "find", "service_url", "start", "stop"),
+    "status": ("ProcessStatus", "StackStatus", "status"),
+    "errors": ("AnotherVersion", "BadSetting", "LocalError", "NoSuchLog", "NotInstalled", "NotReady", "StateUnusable"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(importlib.import_module(f"codestory.local.{room}"), name)
+    raise AttributeError(name)

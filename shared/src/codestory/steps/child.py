@@ -1,0 +1,138 @@
+"""The process in which a step runs, one attempt after the other. Knows the step and the graph; knows no bus.
+
+`python -m codestory.steps.child NAME FD`: FD is the socket to the host. When the host is gone, so is this whole group."""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from codestory import telemetry
+from codestory.contracts.results import Progress, StepOutcome
+from codestory.contracts.values import Reason, Value
+from codestory.graph import Fence, Fenced, GraphWriter, driver, schema
+from codestory.graph.errors import GraphError, GraphUnavailable
+from codestory.graph.settings import GraphSettings
+from codestory.steps import discovery
+from codestory.steps.errors import RepositoryUnavailable
+from codestory.steps.files import FileSettings, RepositoryFiles
+from codestory.steps.frames import FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
+from codestory.steps.step import AnyStep, StepContext, StepError, TemporaryStepError
+
+#: Progress goes to the host at most this often; the host sends on what it has.
+PROGRESS_SECONDS = 0.1
+
+
+class Host:
+    """The socket to the host: frames out from the loop's thread, frames in by a thread of its own."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._lines = self._socket.makefile("rb")
+        self._lock = threading.Lock()
+        self._said_at = 0.0
+
+    def say(self, frame: Value) -> None:
+        with self._lock:
+            self._socket.sendall(frame.model_dump_json().encode() + b"\n")
+
+    def progress(self, progress: Progress) -> None:
+        last = progress.total is not None and progress.done >= progress.total
+        if last or time.monotonic() - self._said_at > PROGRESS_SECONDS:
+            self._said_at = time.monotonic()
+            self.say(ProgressFrame(progress=progress))
+
+    def listen(self, loop: asyncio.AbstractEventLoop, runs: asyncio.Queue[RunFrame]) -> None:
+        """Until the host is gone: then end this group, even if the step is in a loop of its own."""
+        while line := self._lines.readline(FRAME_BYTES):
+            loop.call_soon_threadsafe(runs.put_nowait, RunFrame.model_validate_json(line))
+        os.killpg(0, signal.SIGKILL)
+
+
+async def work(step: AnyStep, host: Host) -> None:
+    runs = asyncio.Queue[RunFrame]()
+    threading.Thread(target=host.listen, args=(asyncio.get_running_loop(), runs), daemon=True).start()
+    settings = GraphSettings()
+    async with driver.connect(settings) as graph:
+        host.say(ReadyFrame())
+        schema_is_there = False
+        while True:
+            run = await runs.get()
+            telemetry.bind(job_id=run.job, step=step.name, attempt=run.attempt, trace_id=run.trace_id)
+            try:
+                if not schema_is_there:
+                    await schema.ensure(graph, settings, step.owns)
+                    schema_is_there = True
+                writer = GraphWriter(
+                    graph,
+                    settings,
+                    repository=run.repository.id,
+                    owner=step.name,
+                    fence=Fence(run.epoch, run.generation),
+                    labels=step.owns,
+                )
+                host.say(DoneFrame(outcome=await attempt(step, run, writer, host)))
+            except Exception as error:  # noqa: BLE001  # the host's outer edge: whatever a step raises becomes an event
+                host.say(failure(error))
+
+
+async def attempt(step: AnyStep, run: RunFrame, writer: GraphWriter, host: Host) -> StepOutcome:
+    context = StepContext(
+        job=run.job,
+        attempt=run.attempt,
+        repository=run.repository,
+        options=parse_options(step, run),
+        files=RepositoryFiles(Path(run.repository.path), FileSettings()),
+        graph=writer,
+        log=logging.getLogger(f"codestory.step.{step.name}"),
+        report=host.progress,
+    )
+    return (await step.execute(context)).outcome()
+
+
+def parse_options(step: AnyStep, run: RunFrame) -> BaseModel:
+    try:
+        return step.options_model().model_validate(run.options)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise StepError(f"options are not valid: {wrong}") from error
+
+
+def failure(error: Exception) -> FailedFrame:
+    """Give up, try again later, or a bug with its traceback."""
+    message, detail = f"{error}" or type(error).__name__, ""
+    match error:
+        case TemporaryStepError() | GraphUnavailable() | RepositoryUnavailable():
+            reason, retryable = Reason.TEMPORARY, True
+        case Fenced():
+            return FailedFrame(reason=Reason.GAVE_UP, message=message[:4000], fenced=True)
+        case StepError() | GraphError():
+            reason, retryable = Reason.GAVE_UP, False
+        case MemoryError():
+            reason, retryable, message = Reason.OUT_OF_MEMORY, True, "the step's process ran out of memory"
+        case _:
+            reason, retryable = Reason.BUG, False
+            message = f"{type(error).__name__}: {error}"
+            detail = "".join(traceback.format_exception(error))[-16_000:]
+    return FailedFrame(reason=reason, message=message[:4000], detail=detail, retryable=retryable)
+
+
+def main() -> None:
+    name, fd, memory = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    telemetry.configure(name)
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    asyncio.run(work(discovery.load(name)(), Host(fd)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Keeps the lease of an attempt while it is ours, and says when it is to stop."""
+
+import asyncio
+from contextlib import suppress
+from enum import StrEnum
+
+from nats.aio.msg import Msg
+
+from codestory.bus import LOST, Bus, Mirror, parsed
+from codestory.contracts.commands import RunStep
+from codestory.steps.settings import HostSettings
+
+
+class Verdict(StrEnum):
+    FENCED = "fenced"  # another's, or of a broker that is gone: write nothing, say nothing, acknowledge nothing
+    CANCELLED = "cancelled"
+    SHUTDOWN = "shutdown"
+
+
+class Heartbeat:
+    """The last event of the step must be our own `started`, in the same epoch, and no tombstone may lie. Only then is
+    the command's lease prolonged: a stopped worker that comes back would else keep alive what is another's."""
+
+    def __init__(self, bus: Bus, settings: HostSettings, tombstones: Mirror) -> None:
+        self.bus, self.settings, self.tombstones = bus, settings, tombstones
+        self._look: dict[str, asyncio.Event] = {}
+
+    def hint(self, job: str) -> None:
+        """Something may have changed for this job: look now."""
+        if look := self._look.get(job):
+            look.set()
+
+    def hint_all(self) -> None:
+        for look in self._look.values():
+            look.set()
+
+    async def beat(self, msg: Msg, command: RunStep, generation: int, epoch: int) -> Verdict:
+        """Until the attempt is to stop. Cancelled by whoever saw it end."""
+        look = self._look[command.job] = asyncio.Event()
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(look.wait(), self.settings.heartbeat_seconds)
+                look.clear()
+                try:
+                    if verdict := await self._verdict(command, generation, epoch):
+                        return verdict
+                    await msg.in_progress()
+                except LOST:
+                    continue  # the broker is away: on reconnection we are asked to look again
+        finally:
+            if self._look.get(command.job) is look:
+                del self._look[command.job]
+
+    async def cancelled(self, command: RunStep, *, fresh: bool) -> bool:
+        """A tombstone lies on this attempt, or on a later one."""
+        if fresh:
+            found = await self.bus.value("cancel", command.job)
+            attempts = found.body if found else {}
+        else:
+            attempts = self._remembered(command.job)
+        return command.attempt <= attempts.get(command.step, 0)
+
+    def _remembered(self, job: str) -> dict[str, int]:
+        entry = self.tombstones.get(job)
+        return parsed(entry[1]) if entry else {}
+
+    async def _verdict(self, command: RunStep, generation: int, epoch: int) -> Verdict | None:
+        last = await self.bus.last("EVENTS", self.bus.events_of(command.job, command.step))
+        if await self.bus.current_epoch() != epoch or not last or last.sequence != generation:
+            return Verdict.FENCED
+        return Verdict.CANCELLED if await self.cancelled(command, fresh=True) else None

@@ -1,0 +1,141 @@
+"""Serves one step: registers it, is present, and fills its slots. Keeps the bus, the heartbeats and the clock."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+import nats.js.errors
+from faststream.nats import NatsMessage
+
+from codestory import telemetry
+from codestory.bus import LOST, Bus, Mirror, Puller
+from codestory.contracts.api import StepInfo
+from codestory.steps.heartbeat import Heartbeat
+from codestory.steps.settings import HostSettings
+from codestory.steps.slot import Slot
+
+log = telemetry.logger(__name__)
+
+DESCRIBE_SECONDS = 120.0
+#: Looks for what an orchestrator has yet to declare.
+POLL_SECONDS = 0.1
+
+
+class StepUnusable(Exception):
+    """The step cannot be described: it is not installed, or its package cannot be imported."""
+
+
+async def describe(step: str) -> StepInfo:
+    """What the step says of itself, asked in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "codestory.steps.describe", step),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(DESCRIBE_SECONDS):
+        out, err = await process.communicate()
+    if process.returncode:
+        raise StepUnusable(err.decode("utf-8", "replace").strip()[-4000:])
+    return StepInfo.model_validate_json(out.splitlines()[-1])
+
+
+class Host:
+    def __init__(self, bus: Bus, settings: HostSettings, info: StepInfo) -> None:
+        self.bus, self.settings, self.info = bus, settings, info
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}".replace(".", "-")
+        self.tombstones = Mirror(bus, "cancel")
+        self.heartbeat = Heartbeat(bus, settings, self.tombstones)
+        self.slots: list[Slot] = []
+        self._stop = asyncio.Event()
+        bus.broker.subscriber(bus.subject("control", "*"))(self.control)
+        bus.on_reconnect(self.back)
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT; then what runs may end within the drain time, and the rest is given back."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        await self.bus.connect()
+        serving = asyncio.create_task(self._serve())
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        for slot in self.slots:
+            slot.stopping.set()
+        if not self.slots or serving.done():
+            serving.cancel()
+        try:
+            await serving
+        except asyncio.CancelledError:
+            pass
+        finally:
+            await asyncio.gather(*(slot.close() for slot in self.slots))
+            await self.bus.close()
+
+    async def _serve(self) -> None:
+        await self._declared()
+        await self.register()
+        await self.tombstones.start()
+        await self.bus.broker.start()
+        consumer = await self._consumer_limit()
+        count = self.settings.slots or consumer
+        self.slots = [Slot(self.bus, self.settings, self.info, self.heartbeat, self.worker) for _ in range(count)]
+        pullers = [await Puller(self.bus, "RUN", self.info.name).start() for _ in self.slots]
+        present = asyncio.create_task(self._be_present())
+        log.info("step.serving", step=self.info.name, version=self.info.version, slots=count, worker=self.worker)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for slot, puller in zip(self.slots, pullers, strict=True):
+                    group.create_task(slot.serve(puller))
+        finally:
+            present.cancel()
+
+    async def _declared(self) -> None:
+        """Wait until an orchestrator has declared the streams, the last of which is the consumer of EVENTS."""
+        while True:
+            try:
+                await self.bus.js.stream_info(self.bus.stream("KV_workers"))
+                self.bus.epoch = await self.bus.current_epoch()
+                return
+            except LOST:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def register(self) -> None:
+        """Say that this step exists. The orchestrator then makes its consumers."""
+        await self.bus.publish(self.bus.key("steps", self.info.name), self.info.model_dump_json().encode(), what="register")
+
+    async def _consumer_limit(self) -> int:
+        while True:
+            try:
+                info = await self.bus.js.consumer_info(self.bus.stream("RUN"), self.info.name)
+                return info.config.max_ack_pending or 1
+            except nats.js.errors.NotFoundError:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _be_present(self) -> None:
+        key = self.bus.key("workers", f"{self.info.name}.{self.worker}")
+        while True:
+            busy = sum(slot.running is not None for slot in self.slots)
+            with suppress(*LOST):
+                await self.bus.record(key, {"slots": len(self.slots), "busy": busy, "version": self.info.version})
+            await asyncio.sleep(self.settings.presence_seconds / 3)
+
+    async def control(self, _: bytes, message: NatsMessage) -> None:
+        """A hint that a job's state has changed; the tombstone is the truth."""
+        self.heartbeat.hint(message.raw_message.subject.rpartition(".")[2])
+
+    async def back(self) -> None:
+        """Reconnected: is it the same broker, and what was said meanwhile?"""
+        epoch = await self.bus.current_epoch()
+        if epoch != self.bus.epoch:
+            log.warning("bus.new_epoch", epoch=epoch)
+            self.bus.epoch = epoch
+            self.tombstones.forget()
+        self.heartbeat.hint_all()  # attempts of another epoch find out at once
+        await self.register()
+        await self.tombstones.list()

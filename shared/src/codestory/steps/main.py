@@ -1,0 +1,49 @@
+"""`codestory-step NAME`: the process that serves one step. `--register` only says that it exists, and ends."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+
+import uvloop
+from pydantic import ValidationError
+
+from codestory import telemetry
+from codestory.bus import Bus
+from codestory.steps.host import Host, StepUnusable, describe
+from codestory.steps.settings import HostSettings
+
+USAGE = "usage: codestory-step NAME [--register]"
+
+
+async def serve(step: str, settings: HostSettings, *, only_register: bool, before_write: Callable[[str], None]) -> None:
+    info = await describe(step)
+    bus = Bus(settings, f"step-{step}", before_write)
+    host = Host(bus, settings, info)
+    if not only_register:
+        await host.run()
+        return
+    await bus.connect()
+    await host.register()
+    await bus.close()
+
+
+def main(before_write: Callable[[str], None] = lambda _: None) -> None:
+    arguments = [a for a in sys.argv[1:] if a != "--register"]
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.exit(USAGE)
+    try:
+        settings = HostSettings()
+    except ValidationError as error:
+        sys.exit("\n".join(f"codestory-step: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+    telemetry.configure(f"step-{arguments[0]}", level=settings.log_level)
+    try:
+        uvloop.run(serve(arguments[0], settings, only_register="--register" in sys.argv, before_write=before_write))
+    except StepUnusable as error:
+        sys.exit(f"codestory-step: {error}")
+    sys.stderr.flush()
+    os._exit(0)  # threads of libraries must not keep a stopped service alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""One place for an attempt: takes a command, claims it, has it done by a child, says how it ended, acknowledges."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psutil
+from nats.aio.msg import Msg
+from opentelemetry.trace import Span
+
+from codestory import telemetry
+from codestory.bus import ATTEMPT, LOST, Bus, Puller
+from codestory.contracts.api import StepInfo
+from codestory.contracts.commands import RunStep
+from codestory.contracts.events import StepCancelled, StepCompleted, StepFailed, StepProgressed, Terminal
+from codestory.contracts.plans import Options
+from codestory.contracts.results import Progress, Usage
+from codestory.contracts.values import Reason, now
+from codestory.steps import options
+from codestory.steps.claim import Delivery, Unreadable, claim, parse, report
+from codestory.steps.frames import DoneFrame, FailedFrame, RunFrame
+from codestory.steps.heartbeat import Heartbeat, Verdict
+from codestory.steps.output import Output
+from codestory.steps.process import Child, ChildDied
+from codestory.steps.settings import HostSettings
+from codestory.steps.usage import Meter
+
+log = telemetry.logger(__name__)
+
+#: Without news, progress is said again after so many intervals, for its resource usage.
+QUIET_INTERVALS = 10
+
+
+@dataclass
+class Running:
+    """What is known of the attempt while it runs."""
+
+    command: RunStep
+    generation: int
+    epoch: int
+    progress: Progress = field(default_factory=Progress)
+    meter: Meter | None = None
+
+    @property
+    def usage(self) -> Usage:
+        return self.meter.sample() if self.meter else Usage()
+
+
+class Slot:
+    def __init__(self, bus: Bus, settings: HostSettings, info: StepInfo, heartbeat: Heartbeat, worker: str) -> None:
+        self.bus, self.settings, self.info, self.heartbeat, self.worker = bus, settings, info, heartbeat, worker
+        self.stopping = asyncio.Event()
+        self.running: Running | None = None
+        self._child: Child | None = None
+
+    async def serve(self, commands: Puller) -> None:
+        """Until the host stops. Pulls expire within ack_wait, so that none swallows a redelivery after we are gone."""
+        wait = min(5.0, self.settings.ack_wait_seconds)
+        while not self.stopping.is_set():
+            try:
+                for msg in await commands.take(1, wait=wait):
+                    await self.handle(msg)
+            except LOST as error:
+                log.warning("slot.interrupted", error=repr(error))
+                await asyncio.sleep(0.2)
+
+    async def close(self) -> None:
+        if self._child:
+            await self._child.kill(self.settings.kill_grace_seconds)
+
+    async def handle(self, msg: Msg) -> None:
+        try:
+            command = parse(msg)
+        except Unreadable as error:
+            await self._reject(msg, error)
+            return
+        if await self.heartbeat.cancelled(command, fresh=False):
+            event = StepCancelled(attempt=command.attempt, worker=self.worker, at=now())
+            await self.bus.overrule(command.job, command.step, event)
+        else:
+            given, dropped = self._options(command)
+            delivery = (msg.metadata.sequence.stream, msg.metadata.num_delivered)
+            epoch = self.bus.epoch
+            generation = await claim(self.bus, self.settings, Delivery(command, delivery, self.worker, given, dropped))
+            if generation and not await self._work(msg, Running(command, generation, epoch)):
+                return  # somebody else's now
+        await self.bus.ack(msg)
+        await self.bus.say("room", command.step)
+
+    async def _reject(self, msg: Msg, error: Unreadable) -> None:
+        """Say why, then take it off the stream. Without a readable attempt the record's command is sent again."""
+        *_, step, job = msg.subject.split(".")
+        attempt = (msg.headers or {}).get(ATTEMPT, "")
+        log.warning("command.unreadable", job_id=job, step=step, attempt=attempt, error=str(error))
+        if attempt.isdigit():
+            event = StepFailed(attempt=int(attempt), worker=self.worker, at=now(), reason=Reason.UNREADABLE, message=str(error))
+            await self.bus.overrule(job, step, event)
+        await self.bus.terminate(msg, "unreadable")
+        await self.bus.say("room", step)
+
+    def _options(self, command: RunStep) -> tuple[Options, tuple[str, ...]]:
+        return options.split(self.info.option_names, command.options)
+
+    # the attempt
+
+    async def _work(self, msg: Msg, running: Running) -> bool:
+        """Have it done under a heartbeat. True: a terminal event of this attempt is stored."""
+        command = running.command
+        self.running = running
+        span = telemetry.attempt_span(command.step, command.traceparent)
+        output = Output(
+            self.bus,
+            self.settings.log_lines,
+            job_id=command.job,
+            step=command.step,
+            attempt=command.attempt,
+            trace_id=telemetry.trace_id(span),
+        )
+        try:
+            event = await self._end(msg, running, output, span)
+            said = event is not None and await report(self.bus, self.settings, command, running.generation, event)
+        finally:
+            self.running = None
+            output.close()
+            span.end()
+        self._say(running, event if said else None, span)
+        return said
+
+    async def _end(self, msg: Msg, running: Running, output: Output, span: Span) -> Terminal | None:
+        """How it ended; None: it is no longer ours to say."""
+        doing = asyncio.create_task(self._do(running, output, telemetry.trace_id(span)))
+        beating = asyncio.create_task(
+            self.heartbeat.beat(msg, running.command, running.generation, running.epoch)
+        )
+        stopping = asyncio.create_task(self._stopped())
+        telling = asyncio.create_task(self._tell(running))
+        tasks = {doing, beating, stopping, telling}
+        try:
+            done, _ = await asyncio.wait(
+                {doing, beating, stopping}, timeout=running.command.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if doing in done:
+                return doing.result()
+            usage = running.usage
+            await self._interrupt(doing)
+            if not done:
+                limit = running.command.timeout_seconds
+                return self._failed(running, Reason.TIMEOUT, f"it took longer than {limit:g} s", usage=usage)
+            verdict = beating.result() if beating in done else stopping.result()
+            return self._stopped_by(verdict, running, usage)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _do(self, running: Running, output: Output, trace_id: str) -> Terminal | None:
+        command = running.command
+        given, _ = self._options(command)
+        try:
+            child = await self._warm_child()
+            child.on_line = output.line
+            with suppress(psutil.Error):
+                running.meter = Meter(child.process.pid)
+            frame = RunFrame(
+                job=command.job,
+                attempt=command.attempt,
+                repository=command.repository,
+                options=given,
+                epoch=running.epoch,
+                generation=running.generation,
+                trace_id=trace_id,
+            )
+            end = await child.run(frame, lambda progress: setattr(running, "progress", progress))
+        except ChildDied as died:
+            self._child = None
+            reason = Reason.OUT_OF_MEMORY if died.out_of_memory else Reason.CRASHED
+            return self._failed(running, reason, str(died), detail=died.tail, retryable=True)
+        except TimeoutError:
+            message = f"the step's process did not start within {self.settings.child_start_seconds:g} s"
+            return self._failed(running, Reason.CRASHED, message, retryable=True)
+        return self._ended(running, end)
+
+    async def _warm_child(self) -> Child:
+        if self._child is None or not self._child.alive:
+            self._child = await Child.start(self.info.name, self.settings)
+        return self._child
+
+    async def _interrupt(self, doing: "asyncio.Task[Terminal | None]") -> None:
+        """Kill the child and its whole group. The next attempt gets a new one."""
+        child, self._child = self._child, None
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
+        if child:
+            await child.kill(self.settings.kill_grace_seconds)
+
+    async def _stopped(self) -> Verdict:
+        await self.stopping.wait()
+        await asyncio.sleep(self.settings.drain_seconds)
+        return Verdict.SHUTDOWN
+
+    async def _tell(self, running: Running) -> None:
+        """Progress and usage, a few times a second at most."""
+        subject = self.bus.subject("progress", running.command.job, running.command.step)
+        told, quiet = Progress(), 0
+        while True:
+            await asyncio.sleep(self.settings.progress_seconds)
+            usage = running.usage  # sampled each time: its peak is what the record shows
+            quiet = 0 if running.progress != told else quiet + 1
+            if quiet % QUIET_INTERVALS == 0:
+                told = running.progress
+                news = StepProgressed(attempt=running.command.attempt, at=now(), progress=told, usage=usage)
+                with suppress(*LOST):
+                    await self.bus.record(subject, news)
+
+    # how it ended
+
+    def _ended(self, running: Running, end: DoneFrame | FailedFrame) -> Terminal | None:
+        match end:
+            case FailedFrame(fenced=True):
+                return None
+            case FailedFrame():
+                return self._failed(running, end.reason, end.message, detail=end.detail, retryable=end.retryable)
+            case DoneFrame():
+                return StepCompleted(
+                    attempt=running.command.attempt,
+                    worker=self.worker,
+                    at=now(),
+                    generation=running.generation,
+                    usage=running.usage,
+                    outcome=end.outcome,
+                )
+
+    def _stopped_by(self, verdict: Verdict, running: Running, usage: Usage) -> Terminal | None:
+        match verdict:
+            case Verdict.FENCED:
+                return None
+            case Verdict.CANCELLED:
+                return StepCancelled(
+                    attempt=running.command.attempt, worker=self.worker, at=now(), generation=running.generation, usage=usage
+                )
+            case Verdict.SHUTDOWN:
+                return self._failed(running, Reason.SHUTDOWN, "its service was told to stop", retryable=True, usage=usage)
+
+    def _failed(
+        self,
+        running: Running,
+        reason: Reason,
+        message: str,
+        *,
+        detail: str = "",
+        retryable: bool = False,
+        usage: Usage | None = None,
+    ) -> StepFailed:
+        return StepFailed(
+            attempt=running.command.attempt,
+            worker=self.worker,
+            at=now(),
+            generation=running.generation,
+            usage=usage or running.usage,
+            reason=reason,
+            message=message[:4000],
+            detail=detail[-16_000:],
+            retryable=retryable,
+        )
+
+    def _say(self, running: Running, event: Terminal | None, span: Span) -> None:
+        """One line at the end of each attempt."""
+        usage = event.usage if event else running.usage
+        failed = event if isinstance(event, StepFailed) else None
+        log.info(
+            "step.ended",
+            job_id=running.command.job,
+            step=running.command.step,
+            attempt=running.command.attempt,
+            trace_id=telemetry.trace_id(span),
+            status=event.kind if event else Verdict.FENCED,
+            seconds=usage.seconds,
+            cpu_seconds=usage.cpu_seconds,
+            peak_memory_bytes=usage.peak_memory_bytes,
+            reason=failed.reason if failed else None,
+            error=failed.message if failed else None,
+        )

@@ -1,0 +1,131 @@
+"""What an author of a step writes against: an options model, a class, one line back.
+
+    class CountLines(PipelineStep[Options]):
+        name = "count_lines"
+
+        async def execute(self, ctx: StepContext[Options]) -> StepResult: ...
+
+and in the package's pyproject.toml
+
+    [project.entry-points."codestory.pipeline.steps"]
+    count_lines = "my_package.step:CountLines"
+
+`codestory-step count_lines` then serves it. docs/howto/write-a-step.md walks through a whole one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel
+
+from codestory.contracts.jobs import Repository
+from codestory.contracts.results import EXAMPLES, Gap, Progress, StepOutcome
+from codestory.graph import GraphWriter
+from codestory.steps.errors import StepError, TemporaryStepError
+from codestory.steps.files import RepositoryFiles
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did, in its own words and counts.
+
+    `skipped` and `failed` hold every part of the repository that was found and not taken in, each with its reason;
+    a job with any of them is COMPLETED with gaps, not complete. `counts` are added up by whoever reads them, so give
+    numbers, not rates. `written` is what `ctx.graph.replace` returned."""
+
+    summary: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    skipped: Iterable[Gap] = ()
+    failed: Iterable[Gap] = ()
+    nodes: Mapping[str, int] = field(default_factory=dict[str, int])
+    relationships: Mapping[str, int] = field(default_factory=dict[str, int])
+    written: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def outcome(self) -> StepOutcome:
+        """As it travels: gaps counted by reason, the first few by name."""
+        skipped, failed = list(self.skipped), list(self.failed)
+        return StepOutcome(
+            summary=self.summary[:1000],
+            counts=dict(self.counts),
+            skipped=_by_reason(skipped),
+            failed=_by_reason(failed),
+            gaps=tuple([*failed[:EXAMPLES], *skipped[:EXAMPLES]]),
+            nodes=dict(self.nodes),
+            relationships=dict(self.relationships),
+            written=dict(self.written),
+        )
+
+
+@dataclass
+class StepContext(Generic[OptionsT]):
+    """What one run of a step is given.
+
+    `files` reads the repository, confined to it; `graph` writes and reads the graph, fenced: a write of an attempt
+    that has been replaced raises `Fenced` and changes nothing. There is no checkpoint: what is in the graph is not
+    computed again, because `graph.replace` writes only the difference."""
+
+    job: str
+    attempt: int
+    repository: Repository
+    options: OptionsT
+    files: RepositoryFiles
+    graph: GraphWriter
+    log: logging.Logger
+    report: Callable[[Progress], None]
+
+    def progress(self, done: int, total: int | None = None, unit: str = "", message: str = "") -> None:
+        """Say how far the run is. Cheap: call it as often as you like, a few a second are sent on."""
+        self.report(Progress(done=done, total=total, unit=unit[:40], message=message[:500]))
+
+
+class PipelineStep(Generic[OptionsT]):
+    """One step of the pipeline. Subclass it, name it, write `execute`.
+
+    `name`: as in pipeline_config.yml, `[a-z][a-z0-9_]*`. `owns`: the node labels whose nodes this step alone writes;
+    other steps' nodes may be named as ends of relationships. A step runs in a process of its own and may block it."""
+
+    name: ClassVar[str]
+    owns: ClassVar[tuple[str, ...]] = ()
+
+    async def execute(self, ctx: StepContext[OptionsT]) -> StepResult:
+        """Do the whole of this step's part for one repository. Running it twice must equal running it once."""
+        raise NotImplementedError
+
+    @classmethod
+    def options_model(cls) -> type[BaseModel]:
+        """The model that the class was subscripted with; an empty one if none."""
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is PipelineStep:
+                (model,) = get_args(base)
+                if isinstance(model, type) and issubclass(model, BaseModel):
+                    return model
+        return NoOptions
+
+
+class NoOptions(BaseModel):
+    """The options of a step that has none."""
+
+
+def _by_reason(gaps: Iterable[Gap]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for gap in gaps:
+        counts[gap.reason] = counts.get(gap.reason, 0) + 1
+    return counts
+
+
+AnyStep = PipelineStep[Any]
+
+__all__ = [
+    "AnyStep",
+    "NoOptions",
+    "PipelineStep",
+    "StepContext",
+    "StepError",
+    "StepResult",
+    "TemporaryStepError",
+]
