@@ -1,4 +1,4 @@
-"""The names on the bus, and the few ways to write and read them. No other file knows a header or an expected sequence."""
+"""The names on the bus, and the few ways to write and read. No other file knows a header or an expected sequence."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import nats.errors
 import nats.js.errors
@@ -14,7 +14,6 @@ from faststream.nats import NatsBroker
 from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext, api
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -56,7 +55,11 @@ class BusSettings(BaseSettings):
     presence_seconds: float = 15.0
 
     def password(self) -> str:
-        return self.nats_password_file.read_text().strip() if self.nats_password_file else self.nats_password.get_secret_value()
+        return (
+            self.nats_password_file.read_text().strip()
+            if self.nats_password_file
+            else self.nats_password.get_secret_value()
+        )
 
 
 class BusLost(Exception):
@@ -91,7 +94,7 @@ class Stored:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The content as an object; an empty one if it is none, for nothing is told by a message that cannot be read."""
+        """The content as an object; an empty one where it cannot be read as such."""
         return parsed(self.data)
 
     @property
@@ -109,7 +112,7 @@ def parsed(data: bytes) -> dict[str, Any]:
         body = json.loads(data)
     except ValueError:
         return {}
-    return body if isinstance(body, dict) else {}
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
 class Bus:
@@ -223,11 +226,13 @@ class Bus:
         while asyncio.get_running_loop().time() < deadline:
             error: dict[str, Any] = {}
             with suppress(nats.errors.Error, TimeoutError, OSError):
-                reply = await self.nc.request(subject, data, timeout=self.settings.nats_request_seconds, headers=sent or None)
+                reply = await self.nc.request(
+                    subject, data, timeout=self.settings.nats_request_seconds, headers=sent or None
+                )
                 answer = parsed(reply.data)
                 if "seq" in answer:
                     return answer["seq"]
-                error = answer.get("error", {})
+                error = cast("dict[str, Any]", answer.get("error", {}))
             if error.get("err_code") in {WRONG_SEQUENCE, NO_ROOM}:
                 raise Refused(error)
             await asyncio.sleep(0.1)  # no answer, no disk, no leader: try again
@@ -287,7 +292,8 @@ class Bus:
         return found if found and "KV-Operation" not in found.headers else None
 
     async def current_epoch(self) -> int:
-        return int((await self.js.stream_info(self.stream("EVENTS"))).created.timestamp() * 1_000_000)
+        created = (await self.js.stream_info(self.stream("EVENTS"))).created
+        return int(created.timestamp() * 1_000_000) if created else 0
 
     # the fence
 
@@ -354,12 +360,12 @@ class Puller:
             return found
         return await self._ask({"batch": 1, "expires": int(wait * 1e9)}, 1, wait + 2.0)
 
-    async def _ask(self, request: dict[str, Any], most: int, timeout: float) -> list[Msg]:
+    async def _ask(self, request: dict[str, Any], most: int, patience: float) -> list[Msg]:
         await self.bus.nc.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
         found: list[Msg] = []
         while len(found) < most:
             try:
-                msg = await asyncio.wait_for(self._queue.get(), timeout)
+                msg = await asyncio.wait_for(self._queue.get(), patience)
             except TimeoutError:
                 break
             if msg is None or (not msg.reply and msg.headers and "Status" in msg.headers):
@@ -415,9 +421,8 @@ class Mirror:
     async def _heard(self, msg: Msg) -> None:
         headers = msg.headers or {}
         prefix = self.bus.subject("live", self.bucket) + "."
-        self.hold(msg.subject.removeprefix(prefix), int(headers["Nats-Sequence"]), b"" if "KV-Operation" in headers else msg.data)
-
-
-JetStream = JetStreamContext
-StreamInfo = api.StreamInfo
-T = TypeVar("T")
+        self.hold(
+            msg.subject.removeprefix(prefix),
+            int(headers["Nats-Sequence"]),
+            b"" if "KV-Operation" in headers else msg.data,
+        )

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import logging
-import logging.config
 import sys
 from typing import Any, TextIO
 
@@ -50,7 +49,10 @@ def configure(service: str, *, level: str = "INFO", stream: TextIO | None = None
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)

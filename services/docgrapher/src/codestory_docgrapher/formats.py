@@ -10,7 +10,10 @@ Text whose markup is reStructuredText's is parsed as that, whatever its name: Dj
 
 import codecs
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
+
+from codestory_docgrapher.places import SAMPLE_FOLDERS
 
 MARKDOWN = "markdown"
 RST = "restructuredtext"
@@ -32,12 +35,15 @@ _DOCUMENT_NAME = re.compile(
     re.IGNORECASE,
 )
 _FOR_TOOLS = re.compile(
-    r"(.*requirements.*|constraints.*|cmakelists|robots|humans|sources|top_level|entry_points|dependency_links"
-    r"|requires|namespace_packages|installed-files|runtime|version|.*wordlist|manifest)\.txt",
+    r"(cmakelists|robots|humans|top_level|entry_points|dependency_links|namespace_packages|installed-files"
+    r"|.*wordlist)\.txt",
     re.IGNORECASE,
 )
+#: For tools as well, unless there is reStructuredText in it.
+_PERHAPS_FOR_TOOLS = re.compile(
+    r"(.*requirements.*|constraints.*|sources|requires|runtime|version|manifest)\.txt", re.IGNORECASE
+)
 _DOCUMENTATION_FOLDERS = frozenset({"doc", "docs", "documentation", "manual", "manuals", "guide", "guides"})
-_TEST_FOLDERS = frozenset({"test", "tests", "testing", "testdata", "test_data", "fixtures", "data", "templates"})
 
 #: Markup that plain text does not have: a directive or label at the start of a line, a role.
 _RST_MARKUP = re.compile(r"^\.\. (?:[\w:+-]+::|_[^:\n]+:)|:[a-z][\w:+-]*:`[^`\n]", re.MULTILINE)
@@ -59,8 +65,8 @@ def may_be_document(path: str) -> bool:
     return _is_named_as_document(name)
 
 
-def format_of(path: str, text: str) -> str | None:
-    """The format of a document; None where the text turns out not to be one."""
+def format_of(path: str, text: str, wanted: Sequence[str] = ()) -> str | None:
+    """The format of a document; None where the text turns out not to be one. `wanted`: patterns that always are."""
     folder, _, name = path.rpartition("/")
     suffix = name.rpartition(".")[2].lower()
     if suffix in _SUFFIXES:
@@ -68,9 +74,13 @@ def format_of(path: str, text: str) -> str | None:
     sample = text[:_SAMPLE]
     folders = set(folder.lower().split("/"))
     known = _is_named_as_document(name.removesuffix(".txt")) or bool(folders & _DOCUMENTATION_FOLDERS)
-    if not known and (folders & _TEST_FOLDERS or not _reads_as_prose(sample)):
+    marked = bool(_RST_MARKUP.search(sample))
+    if _PERHAPS_FOR_TOOLS.fullmatch(name) and not marked:
+        known, sample = False, ""
+    known = known or any(fnmatchcase(path, pattern) for pattern in wanted)
+    if not known and (folders & SAMPLE_FOLDERS or not _reads_as_prose(sample)):
         return None
-    return RST if _RST_MARKUP.search(sample) else TEXT
+    return RST if marked else TEXT
 
 
 def text_of(data: bytes) -> tuple[str | None, bool]:
@@ -92,7 +102,7 @@ def text_of(data: bytes) -> tuple[str | None, bool]:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\r\n", "\n").replace("\r", "\n"), lossy
 
 
-def selected(path: str, include: list[str], exclude: list[str]) -> bool:
+def selected(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Whether the patterns of the options let this path be a document."""
     if any(fnmatchcase(path, pattern) for pattern in exclude):
         return False

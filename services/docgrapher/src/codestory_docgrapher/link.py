@@ -158,7 +158,7 @@ class _Linker:
         path, _, fragment = target.partition("#")
         path, fragment = unquote(path.partition("?")[0]), unquote(fragment)
         if not path:
-            return self._documents.anchored(document, fragment) if fragment else Missing.UNKNOWN
+            return self._anchor(document, fragment)
         folders = self._documents.folders(document, path)
         if path.startswith("/"):
             # Hosts of repositories take it for the repository's root, Sphinx for its project's.
@@ -166,10 +166,19 @@ class _Linker:
         resolution: Resolution = Missing.BROKEN
         for folder in folders:
             whole = within(folder, path)
-            resolution = Missing.BROKEN if whole is None else self._documents.at(whole, fragment)
+            if whole is not None:
+                is_pattern = whole.endswith(".*")
+                resolution = self._documents.image(whole) if is_pattern else self._documents.at(whole, fragment)
             if isinstance(resolution, Found):
                 break
         return resolution
+
+    def _anchor(self, document: Document, fragment: str) -> Resolution:
+        """A place in the same document."""
+        if fragment in {"", "top"}:
+            return Missing.UNKNOWN
+        found = self._documents.anchored(document, fragment)
+        return found if found.confidence == 1.0 else Missing.BROKEN
 
     def _pattern(self, document: Document, source: Place, mention: Mention) -> None:
         self._patterns += 1
@@ -231,7 +240,7 @@ class _Linker:
         if target == source or (target.label == "Document" and target.path == source.path):
             return
         known = self._found.setdefault((type_, source, target), _Evidence())
-        known.kinds.add(evidence or mention.kind)
+        known.kinds.add(str(evidence or mention.kind))
         known.texts.add(mention.target.strip()[:_TEXT_CHARS])
         known.lines.add(mention.line)
         known.confidence = max(known.confidence, found.confidence)

@@ -26,6 +26,10 @@ class Bounds:
 class Unparsable(Exception):
     """The document could not be parsed."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
 
 def parse(path: str, content: str, form: str, bounds: Bounds = Bounds(), *, lossy: bool = False) -> Document:
     """Raises `Unparsable` with a reason for the user; the same text always gives the same document."""

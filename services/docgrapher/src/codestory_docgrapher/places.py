@@ -9,6 +9,9 @@ from fnmatch import filter as matching
 
 from codestory_docgrapher.document import Document
 
+#: Folders whose files are made to be like other people's.
+SAMPLE_FOLDERS = frozenset({"test", "tests", "testing", "testdata", "test_data", "fixtures", "data", "templates"})
+
 
 class Missing(StrEnum):
     """Why a name leads nowhere in this repository."""
@@ -17,6 +20,8 @@ class Missing(StrEnum):
     EXTERNAL = "external"
     DIRECTORY = "directory"
     AMBIGUOUS = "ambiguous"
+    #: A label that no document here has; it may be another project's.
+    UNKNOWN_LABEL = "unknown_label"
     UNKNOWN = "unknown"
 
 
@@ -100,7 +105,10 @@ class Files:
         path = self._by_suffix[name]
         if isinstance(path, Missing):
             return path
-        return Found(Place("File", path), 0.75 if "/" in name else 0.6)
+        if "/" in name:
+            return Found(Place("File", path), 0.75)
+        # `manage.py` in a manual is the reader's, not the only one here, which stands among the tests' data.
+        return Found(Place("File", path), 0.3 if SAMPLE_FOLDERS & set(path.split("/")[:-1]) else 0.6)
 
     def _one_that_ends_with(self, suffix: str) -> str | Missing:
         found: str | None = None
@@ -163,6 +171,7 @@ def _looks_like_code(name: str) -> bool:
 
 #: What a site generator's link without a suffix, or with the output's, may stand for, in this order.
 _SOURCES = (".md", ".rst", ".txt", ".markdown", ".mdx")
+_IMAGES = ("svg", "png", "gif", "jpg", "jpeg", "webp", "pdf")
 _INDEXES = ("README", "index", "readme")
 
 
@@ -187,6 +196,11 @@ class Documents:
         if path in self._files:
             return Found(Place("File", path))
         return Missing.DIRECTORY if self._files.is_folder(path) else Missing.BROKEN
+
+    def image(self, path: str) -> Resolution:
+        """Sphinx writes `diagram.*` for whichever format there is."""
+        names = (path[:-1] + suffix for suffix in _IMAGES) if path.endswith(".*") else ()
+        return next((Found(Place("File", name), 0.9) for name in names if name in self._files), Missing.BROKEN)
 
     def anchored(self, document: Document, fragment: str, certainty: float = 1.0) -> Found:
         for name in (fragment, fragment.lower()):
@@ -225,7 +239,7 @@ class Documents:
             root = self.root(origin)
             places = [place for place in places if self.root(self.by_path[place[0]]) == root] or places
         if len(places) != 1:
-            return Missing.AMBIGUOUS if places else Missing.BROKEN
+            return Missing.AMBIGUOUS if places else Missing.UNKNOWN_LABEL
         [(path, anchor)] = places
         return Found(document_place(self.by_path[path], anchor))
 

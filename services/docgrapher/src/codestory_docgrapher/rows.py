@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from codestory.graph import Label, Node, Relationship, RelationshipType, node_id
+from codestory.graph.model import Property
 from codestory_docgrapher.document import Document, Section
 from codestory_docgrapher.link import Relation
 from codestory_docgrapher.places import Place, Symbol, document_place
@@ -104,7 +105,7 @@ class Rows:
         )
 
     def _relationship(
-        self, type_: RelationshipType, source: Place, target: Place, properties: Mapping[str, object]
+        self, type_: RelationshipType, source: Place, target: Place, properties: Mapping[str, Property]
     ) -> Relationship:
         return Relationship(type_, source.label, self._id(source), target.label, self._id(target), properties)
 

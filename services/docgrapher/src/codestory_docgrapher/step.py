@@ -1,7 +1,7 @@
 """The step: finds the documents, parses each, links them all, and hands the rows to the graph."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -28,8 +28,9 @@ class Options(BaseModel):
         Field(description="Text files to take as documentation besides those taken by name: shell patterns of paths."),
     ] = []
     exclude: Annotated[list[str], Field(description="Files never taken: shell patterns of paths.")] = []
-    ignore: Annotated[list[str], Field(description="What the repository is read without: patterns as in .gitignore.")]
-    ignore = []
+    ignore: Annotated[
+        list[str], Field(description="What the repository is read without: patterns as in .gitignore.")
+    ] = []
     use_gitignore: Annotated[bool, Field(description="Leave out what .gitignore leaves out.")] = True
     link_symbols: Annotated[
         bool, Field(description="Link sections to the classes, functions and methods they name.")
@@ -101,9 +102,9 @@ def _read_one(files: RepositoryFiles, entry: Entry, options: Options, reading: _
         reading.skipped.append(Gap(path=entry.path[:1024], reason=reason))
         return
     try:
-        document = _document(entry.path, files.read(entry), options)
+        document = _document(entry.path, files.read(entry, max_bytes=options.max_document_bytes), options)
     except (Unreadable, Unparsable) as error:
-        reading.failed.append(Gap(path=entry.path[:1024], reason=str(error)))
+        reading.failed.append(Gap(path=entry.path[:1024], reason=error.reason))
         return
     if document is not None:
         reading.documents.append(document)

@@ -1,4 +1,4 @@
-"""What is checked out, read from the files that git keeps. Git is never run in a repository: its settings may run anything."""
+"""What is checked out, read from git's own files. Git is never run in a repository: its settings may run anything."""
 
 import posixpath
 import re

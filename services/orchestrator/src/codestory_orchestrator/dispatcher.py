@@ -194,7 +194,7 @@ class Dispatcher:
     # tokens
 
     async def sweep(self, step: str, job_id: str, below: int | None = None) -> bool:
-        """Free the token of a command that ended, and that no worker is left to acknowledge. True: freed, or older gone.
+        """Free the token of a command that ended and that no worker will acknowledge. True: it is, or was, gone.
 
         `below`: it must be of an attempt older than this; otherwise as the record says."""
         admitted = await self.bus.last("RUN", self.bus.subject("run", step, job_id))
@@ -232,7 +232,11 @@ class Dispatcher:
         seconds = self.settings.dispatch_lease_seconds
         try:
             await self.bus.publish(
-                key, self.me.encode(), after=held.sequence if held else 0, headers={"Nats-TTL": f"{seconds}s"}, what="lease"
+                key,
+                self.me.encode(),
+                after=held.sequence if held else 0,
+                headers={"Nats-TTL": f"{seconds}s"},
+                what="lease",
             )
         except Refused:
             return False

@@ -24,7 +24,7 @@ class IngestionError(Exception):
     """The request cannot be served."""
 
     status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal-error"
+    code: ClassVar[str] = "internal_error"
     #: Seconds after which the same request may succeed; 0: it will not by itself.
     retry_after: ClassVar[int] = 0
 
@@ -36,7 +36,7 @@ class JobNotFound(IngestionError):
     """There is no such job."""
 
     status = 404
-    code = "job-not-found"
+    code = "job_not_found"
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"There is no job {_quoted(job_id)}.")
@@ -46,7 +46,7 @@ class JobConflict(IngestionError):
     """The job is in a state that does not allow this."""
 
     status = 409
-    code = "job-conflict"
+    code = "job_conflict"
 
     def __init__(self, job_id: str, state: str) -> None:
         super().__init__(f"The job {_quoted(job_id)} is {state}: nothing was changed.")
@@ -56,7 +56,7 @@ class NameTaken(IngestionError):
     """Another repository has this name."""
 
     status = 409
-    code = "name-taken"
+    code = "name_taken"
 
     def __init__(self, name: str, origin: str) -> None:
         super().__init__(
@@ -69,28 +69,28 @@ class OutsideRoots(IngestionError):
     """This service may not read that place; ask whoever runs it which directories it serves."""
 
     status = 403
-    code = "outside-roots"
+    code = "outside_roots"
 
 
 class RepositoryRefused(IngestionError):
     """The repository cannot be ingested as it is."""
 
     status = 422
-    code = "repository-refused"
+    code = "repository_refused"
 
 
 class PipelineInvalid(IngestionError):
     """The pipeline in the request cannot be planned."""
 
     status = 422
-    code = "pipeline-invalid"
+    code = "pipeline_invalid"
 
 
 class UnknownStep(IngestionError):
     """There is no such step."""
 
     status = 422
-    code = "unknown-step"
+    code = "unknown_step"
 
     def __init__(self, names: Iterable[str], known: Iterable[str], where: str) -> None:
         """`where`: who should know them, as the subject of a sentence: `The pipeline`, `No service`."""
@@ -104,7 +104,7 @@ class UnknownOption(IngestionError):
     """The step has no such option."""
 
     status = 422
-    code = "unknown-option"
+    code = "unknown_option"
 
     def __init__(self, step: str, option: str, known: Iterable[str]) -> None:
         names = ", ".join(sorted(known))
@@ -116,7 +116,7 @@ class InvalidOption(IngestionError):
     """The value does not fit the option."""
 
     status = 422
-    code = "invalid-option"
+    code = "invalid_option"
 
     def __init__(self, step: str, option: str, reason: str) -> None:
         place = f"The option {_quoted(option)}" if option else "The options"
@@ -127,7 +127,7 @@ class ConfigInvalid(IngestionError):
     """The service's own pipeline_config.yml has a mistake; whoever runs the service has to mend it."""
 
     status = 503
-    code = "config-invalid"
+    code = "config_invalid"
 
 
 class ServiceUnavailable(IngestionError):

@@ -1,4 +1,4 @@
-"""What happens to a job, as it happens: for whoever watches one. Bounded: a slow watcher gets the newest of each kind."""
+"""What happens to a job, as it happens, for whoever watches it. A slow watcher gets the newest of each kind."""
 
 import asyncio
 from collections.abc import AsyncIterator

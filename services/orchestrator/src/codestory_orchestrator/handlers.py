@@ -38,7 +38,7 @@ class Handlers:
         await asyncio.gather(*(self.apply(job_id, messages) for job_id, messages in by_job.items()))
 
     async def apply(self, job_id: str, messages: list[Msg]) -> None:
-        """One job's news, oldest first. A remembered record may decide to act; before news is dropped it is read anew."""
+        """One job's news, oldest first. A remembered record may act; before news is dropped the record is read anew."""
         news = [heard for msg in messages if (heard := parse(msg))]
         fresh = changed = False
         job = None

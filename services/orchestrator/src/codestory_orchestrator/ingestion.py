@@ -9,13 +9,13 @@ from pathlib import Path
 from codestory import pipeline_file, repository_identity, telemetry
 from codestory.bus import LOST, Bus, Refused
 from codestory.contracts.api import Check, Health, JobView, ResourceStatus, StatusMessage, StepStatus, SubmitJob
-from codestory.contracts.jobs import Job
+from codestory.contracts.jobs import Job, Repository
 from codestory.contracts.plans import PipelineConfig
 from codestory.contracts.values import JobState, now
-from codestory_orchestrator.graph_health import GraphHealth
 from codestory_orchestrator import pipeline, submission
-from codestory_orchestrator.errors import ConfigInvalid, JobConflict, JobNotFound, ServiceUnavailable
+from codestory_orchestrator.errors import ConfigInvalid, JobConflict, JobNotFound, RepositoryRefused, ServiceUnavailable
 from codestory_orchestrator.feed import Feed
+from codestory_orchestrator.graph_health import GraphHealth
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
@@ -25,10 +25,13 @@ from codestory_orchestrator.views import job_view
 
 log = telemetry.logger(__name__)
 
+SEVERITY = ("pass", "warn", "fail")
+
 
 class Ingestion:
     def __init__(
         self,
+        *,
         bus: Bus,
         store: JobStore,
         registry: Registry,
@@ -45,7 +48,7 @@ class Ingestion:
     async def submit(self, request: SubmitJob) -> JobView:
         """Make a job and start it, or stand it in line behind the others on its repository."""
         path = submission.allowed(Path(request.repository), self.settings.repository_roots)
-        repository = await asyncio.to_thread(repository_identity.identify, path, request.name)
+        repository = await asyncio.to_thread(_identify, path, request.name)
         config = request.pipeline or await asyncio.to_thread(self.config)
         plan = submission.plan(request, config, self.registry.steps)
         await self.tune()
@@ -60,12 +63,14 @@ class Ingestion:
 
     async def _start(self, job: Job) -> JobView:
         """In line first, then the record: an entry without a record is dropped, a record without an entry gets one."""
-        origin = job.repository.url or job.repository.path
+        origin = repository_identity.origin(job.repository)
         first = await self.store.join(job.repository, origin, job.id, job.created_at, moved=_gone)
         job, commands = pipeline.begin(job, now()) if first else (job, [])
         if not await self.store.write(job, 0):
             raise Refused({"description": f"the id {job.id} is taken"})
-        log.info("job.submitted", job_id=job.id, repository=job.repository.name, first=first, traceparent=job.traceparent)
+        log.info(
+            "job.submitted", job_id=job.id, repository=job.repository.name, first=first, traceparent=job.traceparent
+        )
         await self.reconciler.dispatcher.send(job, commands)
         if not first:
             await self.reconciler.start_next(job.repository.id)  # the one before may have ended in between
@@ -140,13 +145,17 @@ class Ingestion:
             return False
 
     async def health(self) -> Health:
-        checks = {"nats": self._nats(), "graph": await self._graph(), "pipeline_config": await asyncio.to_thread(self._file)}
+        checks = {
+            "nats": self._nats(),
+            "graph": await self._graph(),
+            "pipeline_config": await asyncio.to_thread(self._file),
+        }
         try:
             async with asyncio.timeout(3):
                 checks |= await self._bus_checks()
         except LOST as error:
             checks["jetstream"] = Check(status="fail", detail=f"JetStream does not answer: {error!r}")
-        worst = max((check.status for check in checks.values()), key=("pass", "warn", "fail").index)
+        worst = max((check for check in checks.values()), key=lambda check: SEVERITY.index(check.status)).status
         return Health(status=worst, version=telemetry.version(), checks=checks)
 
     def config(self) -> PipelineConfig:
@@ -189,7 +198,9 @@ class Ingestion:
     # health
 
     def _nats(self) -> Check:
-        return Check(status="pass") if self.bus.connected else Check(status="fail", detail="not connected; reconnecting")
+        return (
+            Check(status="pass") if self.bus.connected else Check(status="fail", detail="not connected; reconnecting")
+        )
 
     def _file(self) -> Check:
         try:
@@ -198,7 +209,9 @@ class Ingestion:
             return Check(status="fail", detail=str(error))
         unknown = [step.name for step in config.steps if step.name not in self.registry.steps]
         detail = f"no service has registered {', '.join(unknown)}" if unknown else ""
-        return Check(status="warn" if unknown else "pass", detail=detail, observed={"steps": [s.name for s in config.steps]})
+        return Check(
+            status="warn" if unknown else "pass", detail=detail, observed={"steps": [s.name for s in config.steps]}
+        )
 
     async def _graph(self) -> Check:
         problem = await self.graph.problem()
@@ -215,7 +228,12 @@ class Ingestion:
             ),
         }
         for step in steps:  # none alive is no failure: a step may be scaled to zero
-            observed = {"alive": step.workers, "waiting": step.waiting, "running": step.running, "concurrency": step.concurrency}
+            observed = {
+                "alive": step.workers,
+                "waiting": step.waiting,
+                "running": step.running,
+                "concurrency": step.concurrency,
+            }
             checks[f"workers:{step.name}"] = Check(status="pass", observed=observed)
         return checks
 
@@ -223,6 +241,13 @@ class Ingestion:
 def new_id() -> str:
     """Grows with time, so that ids sort by age; the random part tells two orchestrators apart."""
     return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+
+
+def _identify(path: Path, name: str | None) -> Repository:
+    try:
+        return repository_identity.identify(path, name)
+    except repository_identity.RepositoryError as error:
+        raise RepositoryRefused(str(error)) from error
 
 
 def _gone(origin: str) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import uvicorn
@@ -26,14 +26,14 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
     orchestrator = Orchestrator(Bus(settings, "orchestrator", before_write), settings, GraphSettings())
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         """The API answers from the first moment; it is ready once the bus is."""
         work = asyncio.create_task(orchestrator.run())
         work.add_done_callback(broken)
         yield
         work.remove_done_callback(broken)
         work.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # noqa: BLE001  # it has been logged; nothing must keep us from closing
+        with suppress(asyncio.CancelledError, Exception):  # it has been logged
             await work
         await orchestrator.close()
 
@@ -66,7 +66,12 @@ def main(before_write: Callable[[str], None] = lambda _: None) -> None:
     try:
         settings = OrchestratorSettings()
     except ValidationError as error:
-        sys.exit("\n".join(f"codestory-orchestrator: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+        sys.exit(
+            "\n".join(
+                f"codestory-orchestrator: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+                for e in error.errors()
+            )
+        )
     telemetry.configure("orchestrator", level=settings.log_level)
     code = uvloop.run(serve(settings, before_write))
     sys.stderr.flush()

@@ -38,7 +38,14 @@ class Orchestrator:
         self.feed = Feed(bus, self.store)
         self.graph = GraphHealth(graph)
         self.ingestion = Ingestion(
-            bus, self.store, self.registry, self.reconciler, self.feed, self.topology, self.graph, settings
+            bus=bus,
+            store=self.store,
+            registry=self.registry,
+            reconciler=self.reconciler,
+            feed=self.feed,
+            topology=self.topology,
+            graph=self.graph,
+            settings=settings,
         )
 
     async def run(self) -> None:

@@ -64,7 +64,9 @@ def advance(job: Job, step_name: str, news: News, sequence: int) -> tuple[Job, l
             job = job.having(step_name, after=sequence, outcome=news.outcome, message="")
         case StepFailed():
             job = _ended(job, step_name, news, StepState.FAILED)
-            job = job.having(step_name, after=sequence, message=f"{news.reason}: {news.message}" if news.message else news.reason)
+            job = job.having(
+                step_name, after=sequence, message=f"{news.reason}: {news.message}" if news.message else news.reason
+            )
         case StepCancelled():
             job = _ended(job, step_name, news, StepState.CANCELLED).having(step_name, after=sequence)
     return go_on(job, news.at)
@@ -75,7 +77,9 @@ def go_on(job: Job, at: datetime) -> tuple[Job, list[RunStep]]:
     free: list[str] = []
     if job.state is not JobState.CANCELLING:
         job = _skipped(job)
-        free = [plan.name for plan in job.plan if job.steps[plan.name].state is StepState.WAITING and _may_start(job, plan)]
+        free = [
+            plan.name for plan in job.plan if job.steps[plan.name].state is StepState.WAITING and _may_start(job, plan)
+        ]
     for name in free:
         job = job.having(name, state=StepState.READY, attempt=job.steps[name].attempt + 1)
     if free or job.active:
@@ -132,7 +136,10 @@ def _end(job: Job, at: datetime) -> Job:
         if step.state is StepState.WAITING:
             job = job.having(name, state=StepState.SKIPPED, message="the job was cancelled")
     states = {name: step.state for name, step in job.steps.items()}
-    if all(state is StepState.COMPLETED or (state is StepState.FAILED and job.plan_of(name).optional) for name, state in states.items()):
+    if all(
+        state is StepState.COMPLETED or (state is StepState.FAILED and job.plan_of(name).optional)
+        for name, state in states.items()
+    ):
         end = JobState.COMPLETED  # also when a cancel came too late
     elif job.state is JobState.CANCELLING or StepState.CANCELLED in states.values():
         end = JobState.CANCELLED
@@ -161,7 +168,9 @@ def _started(job: Job, name: str, news: StepStarted) -> Job:
 
 def _ended(job: Job, name: str, news: StepEnded, state: StepState) -> Job:
     step = job.steps[name]
-    last = next((a for a in step.attempts if a.number == news.attempt), Attempt(number=news.attempt, worker=news.worker))
+    last = next(
+        (a for a in step.attempts if a.number == news.attempt), Attempt(number=news.attempt, worker=news.worker)
+    )
     failed = news if isinstance(news, StepFailed) else None
     attempt = last.model_copy(
         update={

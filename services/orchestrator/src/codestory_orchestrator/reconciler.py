@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import nats.js.errors
 
-from codestory import telemetry
+from codestory import repository_identity, telemetry
 from codestory.bus import Bus
 from codestory.contracts.events import StepCancelled
 from codestory.contracts.jobs import Job
@@ -30,7 +30,13 @@ class Reconciler:
         settings: OrchestratorSettings,
     ) -> None:
         self.bus: Bus = topology.bus
-        self.topology, self.store, self.registry, self.dispatcher, self.settings = topology, store, registry, dispatcher, settings
+        self.topology, self.store, self.registry, self.dispatcher, self.settings = (
+            topology,
+            store,
+            registry,
+            dispatcher,
+            settings,
+        )
 
     async def reconcile(self) -> None:
         await asyncio.sleep(self.settings.reconcile_seconds)
@@ -176,7 +182,7 @@ class Reconciler:
         """Its place was lost with an orchestrator that died, or was too slow, between two writes."""
         found = await self.store.read(job.id)
         if found and not found[0].state.ended:
-            origin = job.repository.url or job.repository.path
+            origin = repository_identity.origin(job.repository)
             await self.store.join(job.repository, origin, job.id, now(), moved=lambda _: True)
 
     # a broker that lost its storage

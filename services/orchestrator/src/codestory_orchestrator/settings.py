@@ -14,9 +14,9 @@ class OrchestratorSettings(BusSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=0, le=65535)
     pipeline_config: Path = Path("pipeline_config.yml")
-    #: Repositories must lie below one of these. Empty: anywhere, allowed on loopback only. Separated by the system's path separator or JSON.
+    #: Repositories must lie below one of these, a JSON list. Empty: anywhere, as this machine's own user.
     repository_roots: tuple[Path, ...] = ()
-    #: Steps admitted at once, over all jobs. Taken when the stream is made or when this setting changes; changed live it stays.
+    #: Steps admitted at once, over all jobs. Taken when the stream is made and when this changes; set live it stays.
     resource_max_tokens: int = Field(default=4, ge=1, le=100_000)
     #: The reconciler's round: what was lost between two lines is sent again.
     reconcile_seconds: float = 5.0
@@ -40,5 +40,7 @@ class OrchestratorSettings(BusSettings):
     def _loopback_only(self) -> "OrchestratorSettings":
         """There is no authentication yet, so nothing but this machine may reach the API."""
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
-            raise ValueError(f"CODESTORY_HOST={self.host} is not a loopback address; without authentication only 127.0.0.1 is served")
+            raise ValueError(
+                f"CODESTORY_HOST={self.host} is not a loopback address; without authentication only 127.0.0.1 is served"
+            )
         return self

@@ -1,10 +1,10 @@
 """Checks a request and makes its plan: which steps, in which order, with which options."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from jsonschema import SchemaError
+from jsonschema import Draft202012Validator, SchemaError
 from jsonschema.validators import validator_for
 from pydantic import JsonValue
 from referencing import Registry
@@ -27,9 +27,12 @@ from codestory_orchestrator.errors import (
 def allowed(path: Path, roots: tuple[Path, ...]) -> Path:
     """The real path behind `path`, which lies below one of `roots`; without roots it may lie anywhere.
 
-    What lies outside is refused whether it exists or not, in the same words."""
+    What lies outside is refused whether it exists or not, in the same words.
+    """
     if not path.is_absolute():
-        raise RepositoryRefused(f"The repository {str(path)!r} is no absolute path; the service has no folder of yours.")
+        raise RepositoryRefused(
+            f"The repository {str(path)!r} is no absolute path; the service has no folder of yours."
+        )
     try:
         real = Path(os.path.realpath(path))
     except ValueError as error:
@@ -53,5 +56,56 @@ def plan(request: SubmitJob, config: PipelineConfig, known: Mapping[str, StepInf
     _refuse_unknown(request.steps, names, "The pipeline has no step")
     planned = pipeline.plan(request.steps)
     _refuse_unknown([step.name for step in planned], known, "No service offers the step")
-    _refuse_unknown(request.step_options, [step.name for step in planned], "Options are given for, but the job does not run,")
+    _refuse_unknown(
+        request.step_options, [step.name for step in planned], "Options are given for, but the job does not run,"
+    )
     return tuple(_with_options(step, request, known[step.name]) for step in planned)
+
+
+def _refuse_unknown(names: Iterable[str], known: Collection[str], where: str) -> None:
+    if unknown := [name for name in names if name not in known]:
+        raise UnknownStep(unknown, known, where)
+
+
+def _with_options(step: StepPlan, request: SubmitJob, info: StepInfo) -> StepPlan:
+    own = request.step_options.get(step.name, {})
+    try:
+        _refuse_undeclared(step.options, info)
+        _refuse_invalid(step.options, info, only_these=True)
+    except (UnknownOption, InvalidOption) as error:
+        if request.pipeline is None:
+            raise ConfigInvalid(f"In pipeline_config.yml: {error}") from error
+        raise
+    _refuse_undeclared(own, info)
+    options = {**step.options, **request.options, **own}
+    declared = {name: value for name, value in options.items() if name in info.option_names}
+    _refuse_invalid(declared, info)
+    return step.model_copy(update={"options": options})
+
+
+def _refuse_undeclared(options: Options, info: StepInfo) -> None:
+    for name in options:
+        if name not in info.option_names:
+            raise UnknownOption(info.name, name, info.option_names)
+
+
+def _refuse_invalid(options: Options, info: StepInfo, *, only_these: bool = False) -> None:
+    """Raise InvalidOption for the first value that does not fit. `only_these`: others may still come."""
+    schema = {**info.options_schema, "required": []} if only_these else info.options_schema
+    for option, reason in _misfits(options, schema):
+        raise InvalidOption(info.name, option, reason)
+
+
+def _misfits(options: Options, schema: dict[str, JsonValue]) -> Iterator[tuple[str, str]]:
+    """Option and reason for each value that does not fit the schema, which a step's service wrote.
+
+    A schema that cannot be used judges nothing: the step's own model looks at the options again when it runs.
+    """
+    try:
+        validator = validator_for(schema, default=Draft202012Validator)
+        validator.check_schema(schema)
+        # An empty registry: a reference to somewhere else is never fetched.
+        for error in validator(schema, registry=Registry()).iter_errors(options):
+            yield error.json_path.removeprefix("$").lstrip("."), error.message
+    except (SchemaError, Unresolvable, RecursionError):
+        return

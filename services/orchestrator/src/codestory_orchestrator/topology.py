@@ -4,7 +4,7 @@ A limit is taken from the settings when it is made, and again when the settings 
 live since then stays. The server remembers, in the metadata, which setting it was made from."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import nats.js.errors
 from nats.js import api
@@ -19,7 +19,15 @@ log = telemetry.logger(__name__)
 #: Metadata key: the setting that a live limit was last set from.
 FROM_SETTING = "codestory-from-setting"
 #: What a difference in means an update; other fields are the server's or an operator's business.
-COMPARED = ("subjects", "max_age", "max_bytes", "max_msgs_per_subject", "republish", "allow_msg_schedules", "discard_new_per_subject")
+COMPARED = (
+    "subjects",
+    "max_age",
+    "max_bytes",
+    "max_msgs_per_subject",
+    "republish",
+    "allow_msg_schedules",
+    "discard_new_per_subject",
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,9 @@ class Topology:
                 max_age=settings.logs_max_age_seconds,
                 max_bytes=settings.logs_max_bytes,
             ),
-            api.StreamConfig(name=bus.stream("ADVISORIES"), subjects=advisories, max_age=settings.events_max_age_seconds),
+            api.StreamConfig(
+                name=bus.stream("ADVISORIES"), subjects=advisories, max_age=settings.events_max_age_seconds
+            ),
         ]
 
     async def _stream(self, wished: api.StreamConfig) -> None:
@@ -90,7 +100,9 @@ class Topology:
         except nats.js.errors.NotFoundError:
             await self.bus.js.add_stream(wished)
             return
-        changes: dict[str, Any] = {f: getattr(wished, f) for f in COMPARED if _differs(getattr(wished, f), getattr(now, f))}
+        changes: dict[str, Any] = {
+            f: getattr(wished, f) for f in COMPARED if _differs(getattr(wished, f), getattr(now, f))
+        }
         if _setting_changed(wished, now):
             changes |= {"max_msgs": wished.max_msgs, "metadata": (now.metadata or {}) | (wished.metadata or {})}
         if changes:
@@ -145,5 +157,5 @@ def _setting_changed(wished: api.StreamConfig | api.ConsumerConfig, now: api.Str
 
 def _differs(wished: Any, now: Any) -> bool:
     if isinstance(wished, list):
-        return sorted(wished) != sorted(now or [])
+        return set(cast("list[str]", wished)) != set(cast("list[str]", now or []))
     return wished is not None and wished != now

@@ -15,7 +15,9 @@ def job_view(
 ) -> JobView:
     steps = tuple(_step_view(job, plan.name, (progress or {}).get(plan.name)) for plan in job.plan)
     gaps = sum(
-        sum(step.outcome.skipped.values()) + sum(step.outcome.failed.values()) for step in steps if step.outcome is not None
+        sum(step.outcome.skipped.values()) + sum(step.outcome.failed.values())
+        for step in steps
+        if step.outcome is not None
     )
     lost = [step for step in steps if step.state is not StepState.COMPLETED]
     return JobView(
@@ -62,5 +64,8 @@ def _step_view(job: Job, name: str, now: tuple[Progress, Usage] | None) -> StepV
 def _message(job: Job, waits_for: tuple[str, ...]) -> str:
     if waits_for:
         return f"waits for {waits_for[-1]}, another job on this repository"
-    failed = next((name for name, step in job.steps.items() if step.state is StepState.FAILED and not job.plan_of(name).optional), "")
+    failed = next(
+        (name for name, step in job.steps.items() if step.state is StepState.FAILED and not job.plan_of(name).optional),
+        "",
+    )
     return f"{failed}: {job.steps[failed].message}" if failed and job.state is JobState.FAILED else ""

@@ -86,7 +86,7 @@ def known(job_id: str) -> str:
 
 def _no_such_job(job_id: str) -> NotFound:
     detail = f"{job_id!a} is not the id of a job."
-    return NotFound(Problem(title="Not Found", status=404, detail=detail, code="job_not_found"))
+    return NotFound(Problem(title="Not Found", status=404, detail=detail, code="job-not-found"))
 
 
 def _request(request: SubmitJob | None, fields: Mapping[str, Any]) -> SubmitJob:
@@ -101,6 +101,6 @@ def _request(request: SubmitJob | None, fields: Mapping[str, Any]) -> SubmitJob:
         ]
         detail = "The request cannot be taken as it stands."
         problem = Problem(
-            title="Unprocessable", status=422, detail=detail, code="invalid_request", errors=tuple(errors)
+            title="Unprocessable", status=422, detail=detail, code="invalid-request", errors=tuple(errors)
         )
         raise Invalid(problem) from error

@@ -1,1 +1,1 @@
-"""What is said between the parts: messages, jobs and their states, the API's models. Knows pydantic, and nothing of ours."""
+"""What is said between the parts: messages, jobs and their states, the API's models. Knows pydantic alone."""

@@ -141,8 +141,9 @@ class Problem(Value):
 class StatusMessage(Value):
     """One message of `/ws/status/{id}`.
 
-    `job`: the job as it is now (first message, and whenever its record changes). `progress`: one step's newest progress.
-    `heartbeat`: nothing new. `ended`: the job as it ended; the server closes after it. `seq` increases, it is not dense."""
+    `job`: the job as it is now (the first message, and whenever its record changes). `progress`: the newest progress of
+    one step. `heartbeat`: nothing new. `ended`: the job as it ended; the server closes after it. `seq` increases, it is
+    not dense."""
 
     kind: Literal["job", "progress", "heartbeat", "ended"]
     seq: int

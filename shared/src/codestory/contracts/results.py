@@ -31,7 +31,7 @@ class StepOutcome(Value):
     `counts`: what the step counts, by its own names (`files`, `parsed`, `links.path` …).
     `skipped` and `failed` count by reason; `gaps` names the first of them, failed ones first.
     `nodes` and `relationships`: how many of each label and type the step's content holds.
-    `written`: what the graph writer changed (`nodes created`, `relationships deleted` …); empty when nothing changed."""
+    `written`: what the graph writer changed (`nodes created` …); empty when nothing changed."""
 
     summary: Annotated[str, Field(max_length=1000)] = ""
     counts: dict[str, int] = {}

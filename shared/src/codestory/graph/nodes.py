@@ -1,4 +1,4 @@
-"""The statements that write nodes. A dropped node that others name is emptied, not deleted: it is a placeholder then."""
+"""The statements that write nodes. A dropped node that others name is not deleted but emptied: it is a placeholder."""
 
 from collections.abc import Iterable, Sequence
 

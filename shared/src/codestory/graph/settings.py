@@ -21,16 +21,16 @@ class GraphSettings(BaseSettings):
     neo4j_database: str = "neo4j"
 
     #: Rows in one transaction. Measured: 500 to 5,000 differ by less than the noise.
-    graph_batch_rows: int = Field(1000, ge=1)
+    graph_batch_rows: int = Field(default=1000, ge=1)
     #: Bytes of properties in one transaction, so that rows of long texts do not fill the server's memory.
-    graph_batch_bytes: int = Field(4 * 2**20, ge=1)
+    graph_batch_bytes: int = Field(default=4 * 2**20, ge=1)
     #: How long a transaction is tried again while the server is away or busy.
-    graph_retry_seconds: float = Field(60, ge=0)
-    graph_connect_timeout: float = Field(5, gt=0)
+    graph_retry_seconds: float = Field(default=60, ge=0)
+    graph_connect_timeout: float = Field(default=5, gt=0)
     #: The fraction of a step's nodes, or of its relationships, that one run may make vanish. 1: all of them.
-    graph_shrink_limit: float = Field(0.9, ge=0, le=1)
+    graph_shrink_limit: float = Field(default=0.9, ge=0, le=1)
     #: Bytes of a step's properties held in memory; what is more goes to a temporary file.
-    graph_content_memory_bytes: int = Field(256 * 2**20, ge=0)
+    graph_content_memory_bytes: int = Field(default=256 * 2**20, ge=0)
 
     def password(self) -> str:
         if self.neo4j_password_file is None:

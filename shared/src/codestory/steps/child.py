@@ -1,6 +1,7 @@
 """The process in which a step runs, one attempt after the other. Knows the step and the graph; knows no bus.
 
-`python -m codestory.steps.child NAME FD`: FD is the socket to the host. When the host is gone, so is this whole group."""
+`python -m codestory.steps.child NAME FD MEMORY`: FD is the socket to the host, MEMORY a limit in bytes or 0. When the
+host is gone, so is this whole group."""
 
 import asyncio
 import logging
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from codestory import telemetry
 from codestory.contracts.results import Progress, StepOutcome
 from codestory.contracts.values import Reason, Value
-from codestory.graph import Fence, Fenced, GraphWriter, driver, schema
+from codestory.graph import Fence, Fenced, GraphWriter, driver
 from codestory.graph.errors import GraphError, GraphUnavailable
 from codestory.graph.settings import GraphSettings
 from codestory.steps import discovery
@@ -64,14 +65,10 @@ async def work(step: AnyStep, host: Host) -> None:
     settings = GraphSettings()
     async with driver.connect(settings) as graph:
         host.say(ReadyFrame())
-        schema_is_there = False
         while True:
             run = await runs.get()
             telemetry.bind(job_id=run.job, step=step.name, attempt=run.attempt, trace_id=run.trace_id)
             try:
-                if not schema_is_there:
-                    await schema.ensure(graph, settings, step.owns)
-                    schema_is_there = True
                 writer = GraphWriter(
                     graph,
                     settings,

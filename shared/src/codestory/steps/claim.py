@@ -23,7 +23,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Delivery:
-    """A command as it came: `delivery` is its sequence in RUN and how often it was delivered; no two claims share it."""
+    """A command as it came. `delivery`: sequence in RUN and how often it was delivered; no two claims share it."""
 
     command: RunStep
     delivery: tuple[int, int]
@@ -74,7 +74,12 @@ async def report(bus: Bus, settings: HostSettings, command: RunStep, generation:
         await bus.event(command.job, command.step, event, generation, patience=settings.result_patience_seconds)
     except Refused:
         last = await bus.last("EVENTS", bus.events_of(command.job, command.step))
-        return bool(last and last.kind == event.kind and last.body.get("generation") == generation and last.body.get("worker") == event.worker)
+        return bool(
+            last
+            and last.kind == event.kind
+            and last.body.get("generation") == generation
+            and last.body.get("worker") == event.worker
+        )
     return True
 
 
@@ -97,4 +102,6 @@ def _is_mine(last: Stored, given: Delivery) -> bool:
 
 def _crashed(given: Delivery, starts: int) -> StepFailed:
     message = f"{starts} workers began this attempt and none of them ended it"
-    return StepFailed(attempt=given.command.attempt, worker=given.worker, at=now(), reason=Reason.CRASHED, message=message)
+    return StepFailed(
+        attempt=given.command.attempt, worker=given.worker, at=now(), reason=Reason.CRASHED, message=message
+    )

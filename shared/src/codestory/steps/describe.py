@@ -1,4 +1,4 @@
-"""Says what a step is, in a process of its own, so that its host need not import it: `python -m codestory.steps.describe NAME`."""
+"""Says what a step is, so that its host need not import it: `python -m codestory.steps.describe NAME`."""
 
 import sys
 

@@ -1,6 +1,7 @@
 """Which steps are installed: the entry points of `codestory.pipeline.steps`."""
 
 from importlib.metadata import entry_points
+from typing import cast
 
 from codestory.contracts.api import StepInfo
 from codestory.steps.step import AnyStep, PipelineStep
@@ -20,10 +21,13 @@ def load(name: str) -> type[AnyStep]:
     """The class of a step. Its package is imported here, and nowhere else."""
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
     if not found:
-        raise StepNotFound(f"no installed package provides the step {name!r}; there are: {', '.join(installed()) or 'none'}")
-    step = found[0].load()
-    if not (isinstance(step, type) and issubclass(step, PipelineStep)):
+        raise StepNotFound(
+            f"no installed package provides the step {name!r}; there are: {', '.join(installed()) or 'none'}"
+        )
+    loaded = found[0].load()
+    if not (isinstance(loaded, type) and issubclass(loaded, PipelineStep)):
         raise StepNotFound(f"{found[0].value} is not a PipelineStep")
+    step = cast("type[AnyStep]", loaded)
     if step.name != name:
         raise StepNotFound(f"{found[0].value} calls itself {step.name!r}, its entry point {name!r}; they must be equal")
     return step

@@ -107,7 +107,9 @@ class Host:
 
     async def register(self) -> None:
         """Say that this step exists. The orchestrator then makes its consumers."""
-        await self.bus.publish(self.bus.key("steps", self.info.name), self.info.model_dump_json().encode(), what="register")
+        await self.bus.publish(
+            self.bus.key("steps", self.info.name), self.info.model_dump_json().encode(), what="register"
+        )
 
     async def _consumer_limit(self) -> int:
         while True:

@@ -231,14 +231,11 @@ def _bracket(pattern: str, position: int) -> tuple[str, int]:
     while position == start or pattern[position : position + 1] != "]":
         item, position = _set_item(pattern, position)
         items.append(item)
-    inside = "".join(items)
-    if not inside:
-        return ("." if negated else r"(?!)"), position + 1
-    return f"[{'^' * negated}{inside}]", position + 1
+    return f"[{'^' * negated}{''.join(items)}]", position + 1
 
 
 def _set_item(pattern: str, position: int) -> tuple[str, int]:
-    """A class, a range or a single character of a set; nothing for a range that runs backwards."""
+    """A class, a range or a single character of a set."""
     if named := re.compile(r"\[:(\w*):\]").match(pattern, position):
         if named[1] not in _CLASSES:
             raise BadPattern(f"there is no character class [:{named[1]}:]")
@@ -247,7 +244,9 @@ def _set_item(pattern: str, position: int) -> tuple[str, int]:
     if pattern[position : position + 1] != "-" or pattern[position + 1 : position + 2] in {"", "]"}:
         return re.escape(low), position
     high, position = _set_character(pattern, position + 1)
-    return (f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""), position
+    if low > high:
+        return re.escape(low), position  # as git has it: the first character counts, the range is empty
+    return f"{re.escape(low)}-{re.escape(high)}", position
 
 
 def _set_character(pattern: str, position: int) -> tuple[str, int]:

@@ -1,6 +1,5 @@
 """`codestory-step NAME`: the process that serves one step. `--register` only says that it exists, and ends."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -35,7 +34,11 @@ def main(before_write: Callable[[str], None] = lambda _: None) -> None:
     try:
         settings = HostSettings()
     except ValidationError as error:
-        sys.exit("\n".join(f"codestory-step: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+        sys.exit(
+            "\n".join(
+                f"codestory-step: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+            )
+        )
     telemetry.configure(f"step-{arguments[0]}", level=settings.log_level)
     try:
         uvloop.run(serve(arguments[0], settings, only_register="--register" in sys.argv, before_write=before_write))

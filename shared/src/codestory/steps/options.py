@@ -1,4 +1,4 @@
-"""Each step receives the options that its model declares; what else was meant for every step is dropped, and said so."""
+"""A step receives the options that its model declares; the rest of what was meant for every step is dropped."""
 
 from collections.abc import Set as AbstractSet
 

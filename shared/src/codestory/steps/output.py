@@ -26,12 +26,19 @@ class Output:
         self.lines += 1
         if self.lines > self.most:
             return
-        said = parsed(text.encode()) or {"event": "step.output", "line": text, "level": "info", "time": now().isoformat()}
+        said = parsed(text.encode()) or {
+            "event": "step.output",
+            "line": text,
+            "level": "info",
+            "time": now().isoformat(),
+        }
         self._write(said | self.fields)
 
     def close(self) -> None:
         if self.lines > self.most:
-            self._write({"event": "step.output_cut", "lines": self.lines, "kept": self.most, "level": "warning"} | self.fields)
+            self._write(
+                {"event": "step.output_cut", "lines": self.lines, "kept": self.most, "level": "warning"} | self.fields
+            )
 
     def _write(self, record: dict[str, Any]) -> None:
         event = str(record.pop("event", "step.output"))

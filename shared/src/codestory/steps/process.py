@@ -24,7 +24,9 @@ class ChildDied(Exception):
     """The step's process ended unasked."""
 
     def __init__(self, returncode: int | None, tail: str, *, out_of_memory: bool) -> None:
-        how = f"signal {signal.Signals(-returncode).name}" if returncode and returncode < 0 else f"exit code {returncode}"
+        how = (
+            f"signal {signal.Signals(-returncode).name}" if returncode and returncode < 0 else f"exit code {returncode}"
+        )
         super().__init__(f"the step's process ended unasked ({how})")
         self.tail, self.out_of_memory = tail, out_of_memory
 
@@ -32,7 +34,9 @@ class ChildDied(Exception):
 class Child:
     """One process that runs attempts of one step. `on_line` gets what it writes to its standard streams."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, stream: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> None:
         self.process = process
         self.on_line: Callable[[str], None] = lambda _: None
         self._reader, self._writer = stream
@@ -46,7 +50,14 @@ class Child:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "codestory.steps.child", step, str(theirs.fileno()), str(settings.child_memory_bytes or 0)),
+                *(
+                    sys.executable,
+                    "-m",
+                    "codestory.steps.child",
+                    step,
+                    str(theirs.fileno()),
+                    str(settings.child_memory_bytes or 0),
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -56,8 +67,7 @@ class Child:
         child = cls(process, await asyncio.open_connection(sock=ours, limit=FRAME_BYTES))
         try:
             async with asyncio.timeout(settings.child_start_seconds):
-                if not isinstance(await child._frame(), ReadyFrame):
-                    raise await child._died()
+                await child._frame()  # ready, the only one that a child says unasked
         except BaseException:
             await child.kill(0)
             raise

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 from nats.aio.msg import Msg
@@ -93,7 +94,9 @@ class Slot:
         attempt = (msg.headers or {}).get(ATTEMPT, "")
         log.warning("command.unreadable", job_id=job, step=step, attempt=attempt, error=str(error))
         if attempt.isdigit():
-            event = StepFailed(attempt=int(attempt), worker=self.worker, at=now(), reason=Reason.UNREADABLE, message=str(error))
+            event = StepFailed(
+                attempt=int(attempt), worker=self.worker, at=now(), reason=Reason.UNREADABLE, message=str(error)
+            )
             await self.bus.overrule(job, step, event)
         await self.bus.terminate(msg, "unreadable")
         await self.bus.say("room", step)
@@ -129,12 +132,10 @@ class Slot:
     async def _end(self, msg: Msg, running: Running, output: Output, span: Span) -> Terminal | None:
         """How it ended; None: it is no longer ours to say."""
         doing = asyncio.create_task(self._do(running, output, telemetry.trace_id(span)))
-        beating = asyncio.create_task(
-            self.heartbeat.beat(msg, running.command, running.generation, running.epoch)
-        )
+        beating = asyncio.create_task(self.heartbeat.beat(msg, running.command, running.generation, running.epoch))
         stopping = asyncio.create_task(self._stopped())
         telling = asyncio.create_task(self._tell(running))
-        tasks = {doing, beating, stopping, telling}
+        tasks: set[asyncio.Task[Any]] = {doing, beating, stopping, telling}
         try:
             done, _ = await asyncio.wait(
                 {doing, beating, stopping}, timeout=running.command.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
@@ -236,10 +237,16 @@ class Slot:
                 return None
             case Verdict.CANCELLED:
                 return StepCancelled(
-                    attempt=running.command.attempt, worker=self.worker, at=now(), generation=running.generation, usage=usage
+                    attempt=running.command.attempt,
+                    worker=self.worker,
+                    at=now(),
+                    generation=running.generation,
+                    usage=usage,
                 )
             case Verdict.SHUTDOWN:
-                return self._failed(running, Reason.SHUTDOWN, "its service was told to stop", retryable=True, usage=usage)
+                return self._failed(
+                    running, Reason.SHUTDOWN, "its service was told to stop", retryable=True, usage=usage
+                )
 
     def _failed(
         self,

@@ -54,7 +54,7 @@ class StepResult:
             counts=dict(self.counts),
             skipped=_by_reason(skipped),
             failed=_by_reason(failed),
-            gaps=tuple([*failed[:EXAMPLES], *skipped[:EXAMPLES]]),
+            gaps=(*failed[:EXAMPLES], *skipped[:EXAMPLES]),
             nodes=dict(self.nodes),
             relationships=dict(self.relationships),
             written=dict(self.written),

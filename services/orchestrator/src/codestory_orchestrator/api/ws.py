@@ -1,0 +1,111 @@
+"""The WebSocket that tells what happens to a job, as it happens."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import NamedTuple, cast
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from codestory.contracts.api import StatusMessage
+from codestory.contracts.values import now
+from codestory_orchestrator.api.ingestion import Orchestrator, possible
+from codestory_orchestrator.api.latest import Latest
+from codestory_orchestrator.api.settings import ApiSettings
+from codestory_orchestrator.errors import IngestionError, JobNotFound
+
+router = APIRouter(tags=["jobs"])
+
+
+class Close(NamedTuple):
+    """How a connection ends: a WebSocket close code and what to tell."""
+
+    code: int
+    reason: str
+
+
+ENDED = Close(1000, "the job has ended")
+CUT_OFF = Close(1012, "the service lost sight of the job; connect again")
+TOO_SLOW = Close(1013, "too slow; connect again")
+UNKNOWN = Close(4404, "there is no such job")
+
+
+@router.websocket("/ws/status/{job_id}")
+async def watch_job(websocket: WebSocket, job_id: str, ingestion: Orchestrator) -> None:
+    """Text frames, each a StatusMessage: the job as it is, then changes and heartbeats, last how it ended."""
+    settings = cast("ApiSettings", websocket.app.state.settings)
+    await websocket.accept()
+    try:
+        close = await Watcher(websocket, settings).watch(ingestion.watch(possible(job_id)))
+    except JobNotFound:
+        close = UNKNOWN
+    except IngestionError:
+        close = CUT_OFF
+    if close:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.ws_send_seconds):
+                await websocket.close(close.code, close.reason)
+
+
+class Watcher:
+    """Tells one connection what a feed says."""
+
+    def __init__(self, websocket: WebSocket, settings: ApiSettings) -> None:
+        self._websocket, self._settings = websocket, settings
+        self._latest = Latest()
+        #: Sequence of the last message that was sent; None before the first.
+        self._sent: int | None = None
+
+    async def watch(self, feed: AsyncIterator[StatusMessage]) -> Close | None:
+        """Until the feed or the connection ends. None: the other side has closed, or is gone."""
+        hearing = asyncio.create_task(self._hear(feed))
+        telling = asyncio.create_task(self._tell())
+        gone = asyncio.create_task(self._until_gone())
+        tasks = (hearing, telling, gone)
+        try:
+            await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        if not hearing.cancelled() and (error := hearing.exception()):
+            raise error
+        return None if telling.cancelled() else telling.result()
+
+    async def _hear(self, feed: AsyncIterator[StatusMessage]) -> None:
+        try:
+            async for message in feed:
+                self._latest.put(message)
+        finally:
+            self._latest.end()
+
+    async def _tell(self) -> Close | None:
+        try:
+            while not self._latest.over:
+                for message in await self._latest.take(self._settings.ws_heartbeat_seconds) or self._heartbeat():
+                    await self._send(message)
+                    if message.kind == "ended":
+                        return ENDED
+        except TimeoutError:
+            return TOO_SLOW
+        except WebSocketDisconnect:
+            return None
+        return CUT_OFF
+
+    def _heartbeat(self) -> list[StatusMessage]:
+        """Not before the first message, which is the job."""
+        if self._sent is None or self._latest.over:
+            return []
+        return [StatusMessage(kind="heartbeat", seq=self._sent, at=now())]
+
+    async def _send(self, message: StatusMessage) -> None:
+        if self._sent is None and message.kind == "ended":
+            await self._send(message.model_copy(update={"kind": "job"}))
+        async with asyncio.timeout(self._settings.ws_send_seconds):
+            await self._websocket.send_text(message.model_dump_json())
+        self._sent = message.seq
+
+    async def _until_gone(self) -> None:
+        """What a watcher sends is not for us."""
+        while (await self._websocket.receive())["type"] != "websocket.disconnect":
+            pass

@@ -1,0 +1,101 @@
+"""A repository on disk, and a graph that records what it is given."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from codestory.contracts.jobs import Repository
+from codestory.contracts.results import Progress
+from codestory.graph import GraphWriter, Node, Relationship
+from codestory.steps import StepContext, StepResult
+from codestory.steps.files import FileSettings, RepositoryFiles
+from codestory_filesystem.step import FileSystemStep, Options
+
+Tree = Callable[[Mapping[str, str | bytes]], Path]
+
+
+@dataclass
+class RecordingGraph:
+    """Holds what was written last, and the symbols that another step is said to have written."""
+
+    symbols: list[Node] = field(default_factory=list[Node])
+    nodes: list[Node] = field(default_factory=list[Node])
+    relationships: list[Relationship] = field(default_factory=list[Relationship])
+    volatile: dict[str, Any] = field(default_factory=dict[str, Any])
+    reads: int = 0
+
+    async def replace(
+        self, nodes: Iterable[Node], relationships: Iterable[Relationship], *, volatile: Mapping[str, Any], **_: object
+    ) -> dict[str, int]:
+        before = self.nodes, self.relationships
+        self.nodes, self.relationships, self.volatile = list(nodes), list(relationships), dict(volatile)
+        return {} if before == (self.nodes, self.relationships) else {"nodes created": len(self.nodes)}
+
+    async def read(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Answers the step's own question, page by page: a label and a property, ids after one."""
+        self.reads += 1
+        asked = re.search(r"\(n:(\w+) .* RETURN n\.id AS id, n\.(\w+) AS value", query)
+        assert asked
+        found = [
+            {"id": node.id, "value": node.properties[asked[2]]}
+            for node in [*self.nodes, *self.symbols]
+            if node.label == asked[1] and asked[2] in node.properties and node.id > parameters["after"]
+        ]
+        return sorted(found, key=lambda row: str(row["id"]))[: parameters["page"]]
+
+    def by_path(self, label: str) -> dict[str, Mapping[str, Any]]:
+        return {str(node.properties["path"]): node.properties for node in self.nodes if node.label == label}
+
+    def pairs(self, type_: str) -> set[tuple[str, str]]:
+        """The ends of the relationships of one type, by name."""
+        names = {node.id: str(node.properties.get("path", node.properties["name"])) for node in self.nodes}
+        names |= {node.id: str(node.properties["name"]) for node in self.symbols}
+        return {(names[row.source], names[row.target]) for row in self.relationships if row.type == type_}
+
+
+@pytest.fixture
+def graph() -> RecordingGraph:
+    return RecordingGraph()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    root = tmp_path / "repository"
+    root.mkdir()
+
+    def make(contents: Mapping[str, str | bytes]) -> Path:
+        for name, content in contents.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return root
+
+    return make
+
+
+@pytest.fixture
+def run(graph: RecordingGraph) -> Callable[..., Awaitable[StepResult]]:
+    """Runs the step on a directory; `said` gets its progress."""
+
+    async def run(
+        root: Path, *, settings: FileSettings | None = None, said: list[Progress] | None = None, **options: Any
+    ) -> StepResult:
+        with RepositoryFiles(root, settings) as files:
+            context = StepContext(
+                job="job",
+                attempt=1,
+                repository=Repository(id="repo-id", name="example", path=str(root), url="https://example.org/r.git"),
+                options=Options(**options),
+                files=files,
+                graph=cast("GraphWriter", graph),
+                log=logging.getLogger("test"),
+                report=(said if said is not None else list[Progress]()).append,
+            )
+            return await FileSystemStep().execute(context)
+
+    return run
