@@ -1,8 +1,10 @@
-"""Steps that sleep, fail or die, as their options say. Installed for the processes of a chaos test only."""
+"""Steps that sleep, fail or die, as their options say. Installed for the processes of a test only."""
 
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 
 from pydantic import BaseModel
@@ -12,12 +14,20 @@ from codestory.steps import PipelineStep, StepContext, StepError, StepResult, Te
 
 class Options(BaseModel):
     seconds: float = 0
+    #: Compute all the while, and hear nothing.
     spin: bool = False
+    #: Wait until this file is there.
+    gate: str = ""
     fail_until: int = 0
+    slow_from: int = 0
     give_up: bool = False
     bug: bool = False
-    exit: bool = False
+    exit_until: int = 0
     kill_host: bool = False
+    #: Leave the process ids of a family there: a child and a grandchild that never end by themselves.
+    family: str = ""
+    #: A fork that holds everything this process holds, the socket to its host too, and outlives it.
+    fork: bool = False
     say: str = ""
 
 
@@ -28,14 +38,14 @@ class Scripted(PipelineStep[Options]):
             print(options.say, flush=True)
         if options.kill_host:
             os.kill(os.getppid(), signal.SIGKILL)
-        if options.exit:
+        if options.family:
+            start_family(options.family)
+        if options.fork and os.fork() == 0:
+            time.sleep(600)
+        if ctx.attempt <= options.exit_until:
             os._exit(139)
-        end = time.monotonic() + options.seconds
-        while options.spin and time.monotonic() < end:
-            pass
-        while time.monotonic() < end:
-            ctx.progress(int((options.seconds - (end - time.monotonic())) * 100), int(options.seconds * 100), "ticks")
-            await asyncio.sleep(min(0.05, max(end - time.monotonic(), 0)))
+        if ctx.attempt >= options.slow_from:
+            await self.take_time(ctx)
         if ctx.attempt <= options.fail_until:
             raise TemporaryStepError("not yet")
         if options.give_up:
@@ -43,6 +53,27 @@ class Scripted(PipelineStep[Options]):
         if options.bug:
             raise RuntimeError("a bug")
         return StepResult("done", counts={"attempt": ctx.attempt})
+
+    async def take_time(self, ctx: StepContext[Options]) -> None:
+        options = ctx.options
+        end = time.monotonic() + options.seconds
+        while options.spin and time.monotonic() < end:
+            pass
+        while (left := end - time.monotonic()) > 0:
+            ctx.progress(int((options.seconds - left) * 100), int(options.seconds * 100), "ticks")
+            await asyncio.sleep(min(0.05, left))
+        while options.gate and not os.path.exists(options.gate):  # noqa: ASYNC240, PTH110  # a test's file on this disk
+            await asyncio.sleep(0.05)
+
+
+def start_family(path: str) -> None:
+    grandchild = "import subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", grandchild], stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    line = child.stdout.readline()
+    with open(path + ".new", "w") as file:
+        file.write(f"{child.pid} {line}")
+    os.replace(path + ".new", path)
 
 
 class A(Scripted):

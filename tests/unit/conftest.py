@@ -2,39 +2,55 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from codestory.contracts.api import JobView
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[FastAPI], str]]:
-    """Serves an application on a free loopback port for the length of a test; gives its address."""
-    with ExitStack() as stack:
-        yield lambda app: stack.enter_context(served(app))
+class Swapped:
+    """Whichever application the running test serves: a server for each would cost each test 0.2 s."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def server() -> Iterator[tuple[str, Swapped]]:
+    """A real HTTP and WebSocket server on a free loopback port."""
+    swapped = Swapped(FastAPI())
     config = uvicorn.Config(
-        app, port=0, log_level="critical", ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1
+        swapped, port=0, log_level="critical", ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1
     )
-    server = uvicorn.Server(config)
+    running = uvicorn.Server(config)
     socket = config.bind_socket()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}", swapped
     finally:
-        server.should_exit = True
+        running.should_exit = True
         thread.join(10)
         socket.close()
+
+
+@pytest.fixture
+def serve(server: tuple[str, Swapped]) -> Callable[[FastAPI], str]:
+    """Serves an application for the length of a test; gives its address."""
+
+    def serving(app: FastAPI) -> str:
+        server[1].app = app
+        return server[0]
+
+    return serving
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +29,10 @@ PRIORITIES = tuple(Priority)
 #: Consumer of EVENTS that the orchestrators share.
 ORCHESTRATOR = "orchestrator"
 WRONG_SEQUENCE, NO_ROOM, NO_MESSAGE = 10071, 10077, 10037
+#: A consumer or stream that is not there, or a pull that was refused: looked for again after so long.
+MISSING_SECONDS = 0.2
+#: The statuses of a pull that has simply found nothing, or no more.
+NOTHING = frozenset({"404", "408"})
 #: Header names. Attempt and After stand here too, so that a command whose body is unreadable can still be fenced.
 ATTEMPT, AFTER, TRACE = "Codestory-Attempt", "Codestory-After", "traceparent"
 
@@ -87,6 +93,8 @@ class Stored:
     sequence: int
     data: bytes
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    #: When the server stored it.
+    at: datetime = datetime.min.replace(tzinfo=UTC)
 
     @property
     def kind(self) -> str:
@@ -105,6 +113,12 @@ class Stored:
     def ends(self, attempt: int) -> bool:
         """A terminal event of this attempt, or of a later one."""
         return self.kind in TERMINAL and self.attempt >= attempt
+
+
+def attempt_in(headers: dict[str, str] | None) -> int | None:
+    """The attempt that a command's headers name. None where they name none: anybody may write anything there."""
+    text = (headers or {}).get(ATTEMPT, "")
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def parsed(data: bytes) -> dict[str, Any]:
@@ -211,8 +225,10 @@ class Bus:
         headers: dict[str, str] | None = None,
         what: str = "",
         patience: float | None = None,
+        epoch: int | None = None,
     ) -> int:
-        """Store one message and return its sequence. `after`: the last sequence we know among these subjects.
+        """Store one message and return its sequence. `after`: the last sequence we know among these subjects, and
+        `epoch`: which broker's sequences these are; another one's could match by chance.
 
         Sent until the server answers, for `patience` seconds at most. An unanswered message may have landed: then
         `after` refuses the next try, and the caller, who must look at what is there anyway, finds its own."""
@@ -230,13 +246,21 @@ class Bus:
                     subject, data, timeout=self.settings.nats_request_seconds, headers=sent or None
                 )
                 answer = parsed(reply.data)
-                if "seq" in answer:
+                error = cast("dict[str, Any]", answer.get("error", {}))  # first: a refusal bears a sequence too, 0
+                if "seq" in answer and not error:
                     return answer["seq"]
-                error = cast("dict[str, Any]", answer.get("error", {}))
             if error.get("err_code") in {WRONG_SEQUENCE, NO_ROOM}:
                 raise Refused(error)
             await asyncio.sleep(0.1)  # no answer, no disk, no leader: try again
+            if epoch is not None and not await self._is_still(epoch):
+                raise Refused({"description": "the broker that gave these sequences is gone"})
         raise BusLost(f"{subject} could not be stored within {patience or self.settings.nats_patience_seconds:g} s")
+
+    async def _is_still(self, epoch: int) -> bool:
+        """False: another broker answers. True too where none does."""
+        with suppress(*LOST):
+            return await self.current_epoch() == epoch
+        return True
 
     async def say(self, *tokens: str, body: BaseModel | dict[str, Any] | bytes = b"") -> None:
         """Core NATS: heard by who listens now, kept by nobody."""
@@ -272,7 +296,9 @@ class Bus:
         while asyncio.get_running_loop().time() < deadline:
             try:
                 msg = await self.js.get_msg(self.stream(stream), subject=subject)
-                return Stored(msg.subject or "", msg.seq or 0, msg.data or b"", dict(msg.headers or {}))
+                headers = cast("dict[str, str]", msg.headers or {})
+                at = msg.time or datetime.min.replace(tzinfo=UTC)
+                return Stored(msg.subject or "", msg.seq or 0, msg.data or b"", dict(headers), at)
             except nats.js.errors.NotFoundError as error:
                 if error.err_code == NO_MESSAGE:  # anything else: the stream itself is missing
                     return None
@@ -297,17 +323,27 @@ class Bus:
 
     # the fence
 
-    async def event(self, job: str, step: str, event: StepEvent, after: int, patience: float | None = None) -> int:
+    async def event(
+        self,
+        job: str,
+        step: str,
+        event: StepEvent,
+        after: int,
+        patience: float | None = None,
+        epoch: int | None = None,
+    ) -> int:
         """Say what happened to an attempt, if `after` is still the last that was said of this step."""
         subject = self.subject("evt", job, step, event.kind)
         among = self.events_of(job, step)
-        return await self.publish(subject, event, after=after, among=among, what=event.kind, patience=patience)
+        return await self.publish(
+            subject, event, after=after, among=among, what=event.kind, patience=patience, epoch=epoch
+        )
 
     async def overrule(self, job: str, step: str, event: StepEvent) -> None:
-        """End an attempt that no worker will end, whatever came last, unless it has ended."""
+        """End an attempt that no worker will end, whatever came last, unless it has ended, or a later one has begun."""
         for _ in range(100):
             last = await self.last("EVENTS", self.events_of(job, step))
-            if last and last.ends(event.attempt):
+            if last and (last.ends(event.attempt) or last.attempt > event.attempt):
                 return
             with suppress(Refused):
                 await self.event(job, step, event, last.sequence if last else 0)
@@ -368,7 +404,11 @@ class Puller:
                 msg = await asyncio.wait_for(self._queue.get(), patience)
             except TimeoutError:
                 break
-            if msg is None or (not msg.reply and msg.headers and "Status" in msg.headers):
+            if msg is None:
+                break
+            if not msg.reply and msg.headers and "Status" in msg.headers:
+                if msg.headers["Status"] not in NOTHING:
+                    await asyncio.sleep(MISSING_SECONDS)  # the answer came at once: without a pause we would spin
                 break
             found.append(msg)
         return found

@@ -1,11 +1,13 @@
 """The name of every span, metric and log field, and how a process says what it does. No other file names one."""
 
 import importlib.metadata
+import json
 import logging
 import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
-import structlog
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -32,40 +34,59 @@ TRACER = "codestory.ingestion"
 def configure(service: str, *, level: str = "INFO", stream: TextIO | None = None) -> None:
     """JSON lines on stderr, and a tracer. Called once, by each process's main."""
     trace.set_tracer_provider(TracerProvider(resource=Resource.create({"service.name": service})))
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.processors.format_exc_info,
-        _named(service),
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
+    handler.setFormatter(JsonLines(service))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(capture=True)
-    for chatty in ("httpx", "httpcore", "neo4j", "nats", "faststream", "uvicorn.access"):
+    for chatty in ("httpx", "httpcore", "neo4j", "nats", "faststream", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _named(service: str) -> Any:
-    def add(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-        return {"service": service, **event}
+class JsonLines(logging.Formatter):
+    """One object a line: time, level, service, event, what is bound to the task, the fields of the call."""
 
-    return add
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "event": record.getMessage(),
+            **_bound.get(),
+            **{key: value for key, value in vars(record).items() if key not in ORDINARY},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+#: What every log record has; the rest of its attributes are fields of the call.
+ORDINARY = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
+_bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039  # never changed in place
+
+
+class Log:
+    """`log.info("step.ended", step=…)`: a constant event name and fields, not prose."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def log(self, level: int, event: str, *, exc_info: BaseException | None = None, **fields: Any) -> None:
+        # A field may be called like an attribute of every record, which logging would refuse.
+        extra = {f"{key}_" if key in ORDINARY else key: value for key, value in fields.items()}
+        self._logger.log(level, "%s", event, exc_info=exc_info, extra=extra)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.log(logging.INFO, event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.log(logging.WARNING, event, **fields)
+
+    def error(self, event: str, *, exc_info: BaseException | None = None, **fields: Any) -> None:
+        self.log(logging.ERROR, event, exc_info=exc_info, **fields)
 
 
 def version() -> str:
@@ -73,14 +94,13 @@ def version() -> str:
     return importlib.metadata.version("codestory")
 
 
-def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """`log.info("step.ended", step=…)`: a constant event name and fields, not prose."""
-    return structlog.stdlib.get_logger(name)
+def logger(name: str) -> Log:
+    return Log(name)
 
 
 def bind(**fields: Any) -> None:
     """Fields that every further line of this task carries."""
-    structlog.contextvars.bind_contextvars(**fields)
+    _bound.set(_bound.get() | fields)
 
 
 def traceparent(span: Span) -> str:

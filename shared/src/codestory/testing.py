@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 NATS_SERVER = "nats-server"
 
@@ -119,8 +120,50 @@ class Processes:
         self.close()
 
 
+class EmbeddedStack:
+    """The embedded stack as a user has it: started by `codestory`, with a state directory of its own.
+
+    What lies in `packages` is installed for it: `install_steps`, or `uv pip install --target`. `start` again, and the
+    services of steps that are new there start too."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.directory, self.packages = directory, directory / "packages"
+        self.packages.mkdir()
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("CODESTORY_")}
+        python_path = os.pathsep.join(filter(None, [str(self.packages), outside.get("PYTHONPATH")]))
+        state = {"CODESTORY_STATE_DIR": str(directory / "state"), "PYTHONPATH": python_path}
+        self.environment = {**outside, **state, **settings}
+
+    def run(self, *arguments: str, limit: float = 170) -> subprocess.CompletedProcess[str]:
+        """One `codestory` command, away from any pipeline_config.yml but its own."""
+        return subprocess.run(
+            [executable("codestory"), *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+
+    def answer(self, *arguments: str) -> Any:
+        """What a command that must succeed says with `--json`."""
+        ran = self.run(*arguments, "--json")
+        if ran.returncode:
+            raise AssertionError(f"codestory {' '.join(arguments)} ended with {ran.returncode}: {ran.stderr[-4000:]}")
+        return json.loads(ran.stdout)
+
+    def start(self) -> str:
+        """The address of its REST API."""
+        return self.answer("service", "start")["url"]
+
+    def stop(self) -> None:
+        self.answer("service", "stop")
+
+
 def install_steps(directory: Path, module: str, source: str, steps: dict[str, str]) -> None:
-    """Make a package of steps that a process with `directory` on its PYTHONPATH finds: no build, no environment changed.
+    """Make a package of steps that a process with `directory` on its PYTHONPATH finds. Nothing is built or installed.
 
     `steps`: name of each step to its class in `source`."""
     (directory / f"{module}.py").write_text(source)

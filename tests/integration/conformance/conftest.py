@@ -1,6 +1,7 @@
 """Servers, a graph under test with a model of it, writers in processes of their own, and a wire that can be cut."""
 
 import asyncio
+import copy
 import importlib.util
 import json
 import os
@@ -104,6 +105,12 @@ class GraphUnderTest:
         self.repository = f"test-{uuid.uuid4().hex[:12]}"
         self.said: dict[str, Said] = {}
         self.owned = dict(OWNED)
+
+    def over(self, driver: AsyncDriver) -> "GraphUnderTest":
+        """The same graph, reached another way."""
+        other = copy.copy(self)
+        other.driver = driver
+        return other
 
     def id(self, label: str, number: int) -> str:
         return self.repository if label == "Repository" else f"{self.repository}:{label}:{number:05d}"

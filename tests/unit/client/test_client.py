@@ -221,9 +221,7 @@ def test_a_service_that_names_no_near_time_is_not_asked_again(ask: Ask, serve: S
 
 
 @pytest.mark.parametrize(("method", "args"), [("submit", {"repository": "/srv"}), ("cancel", {"job_id": "job1"})])
-def test_what_changes_something_is_never_sent_twice(
-    ask: Ask, serve: Serve, method: str, args: dict[str, Any]
-) -> None:
+def test_what_changes_something_is_never_sent_twice(ask: Ask, serve: Serve, method: str, args: dict[str, Any]) -> None:
     busy = problem(503)
     busy.headers["Retry-After"] = "0"
     app, heard = answering(busy)

@@ -218,9 +218,7 @@ def test_what_only_newer_clients_know_is_passed_over(watch: Watch, serve: Serve,
 
 
 @pytest.mark.parametrize("nonsense", ["hello", "[]", '{"kind": "job"}', "null", '{"kind": ["job"]}'])
-def test_a_feed_of_another_make_is_told_apart(
-    watch: Watch, serve: Serve, make_job: MakeJob, nonsense: str
-) -> None:
+def test_a_feed_of_another_make_is_told_apart(watch: Watch, serve: Serve, make_job: MakeJob, nonsense: str) -> None:
     service = Service(make_job(), ([nonsense], 1000))
 
     with pytest.raises(UnexpectedAnswer):

@@ -39,7 +39,7 @@ class RecordingGraph:
     async def read(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Answers the step's own question, page by page: a label and a property, ids after one."""
         self.reads += 1
-        asked = re.search(r"\(n:(\w+) .* RETURN n\.id AS id, n\.(\w+) AS value", query)
+        asked = re.search(r"\(n:(\w+) .* WITH n\.id AS id, n\.(\w+) AS value", query)
         assert asked
         found = [
             {"id": node.id, "value": node.properties[asked[2]]}

@@ -1,7 +1,7 @@
 """What the filesystem step writes, and what it says of what it did."""
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ async def test_a_repository_becomes_a_tree_of_nodes(run: Run, tree: Tree, graph:
         "content_type": "text/x-python",
         "language": "Python",
         "lines": 3,
-        "sha256": "3ac18e1fa6eb2ad21c0bd2a2b3ccb4aae4dd11e97ed54ad1a7dd7d2bb4d4ee73",
+        "sha256": "57774a24f1e6fd522042c69d405b7e24d9ae4d5ce938d791037d131240fe371f",
         "status": "parsed",
     }
     assert graph.pairs("CONTAINS") == {
@@ -195,15 +195,13 @@ async def test_a_file_defines_the_symbols_that_another_step_found_in_it(run: Run
     assert result.relationships["DEFINES"] == 3
 
 
-async def test_many_symbols_are_read_page_by_page(
-    run: Run, tree: Tree, graph: Graph, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("codestory_filesystem.held._PAGE", 10)
-    graph.symbols = [Node(Label.CLASS, f"{number:02}", {"name": f"C{number}", "path": "a.py"}) for number in range(30)]
+async def test_more_symbols_than_are_read_at_once_are_all_linked(run: Run, tree: Tree, graph: Graph) -> None:
+    many = range(50_001)
+    graph.symbols = [Node(Label.CLASS, f"{number:06}", {"name": f"C{number}", "path": "a.py"}) for number in many]
 
     result = await run(tree({"a.py": ""}))
 
-    assert result.relationships["DEFINES"] == 30
+    assert result.relationships["DEFINES"] == len(many)
 
 
 async def test_ignored_files_are_not_found_and_are_counted(run: Run, tree: Tree, graph: Graph) -> None:
@@ -213,12 +211,14 @@ async def test_ignored_files_are_not_found_and_are_counted(run: Run, tree: Tree,
 
     assert set(graph.by_path("File")) == {".gitignore", "c.py"}
     assert (result.counts["ignored.files"], result.counts["ignored.directories"]) == (2, 1)
-    assert "a.log" in {path for path in await files_of(run, root, graph, use_gitignore=False)}
 
 
-async def files_of(run: Run, root: Path, graph: Graph, **options: object) -> Iterator[str]:
-    await run(root, **options)
-    return iter(graph.by_path("File"))
+async def test_git_can_be_left_out_of_it(run: Run, tree: Tree, graph: Graph) -> None:
+    root = tree({".gitignore": "*.log\n", ".codestoryignore": "*.md\n", "a.log": "", "b.md": ""})
+
+    await run(root, use_gitignore=False)
+
+    assert set(graph.by_path("File")) == {".codestoryignore", ".gitignore", "a.log"}
 
 
 async def test_an_ignore_rule_that_is_wrong_is_named_in_the_summary(run: Run, tree: Tree) -> None:

@@ -53,7 +53,7 @@ class Outline:
     """What a parser hands over, in the order of the document.
 
     `anchors`: name of an anchor and its line. `labels`: name of a project-wide label and its line.
-    `preamble`: something readable stands before the first heading.
+    `preamble`: something readable stands before the first heading. `start`: the first line of the text proper.
     """
 
     headings: list[Heading] = field(default_factory=list[Heading])
@@ -62,6 +62,7 @@ class Outline:
     labels: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     title: str = ""
     preamble: bool = False
+    start: int = 1
 
 
 @dataclass(frozen=True, slots=True)

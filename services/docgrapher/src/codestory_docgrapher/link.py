@@ -169,7 +169,7 @@ class _Linker:
             if whole is not None:
                 is_pattern = whole.endswith(".*")
                 resolution = self._documents.image(whole) if is_pattern else self._documents.at(whole, fragment)
-            if isinstance(resolution, Found):
+            if resolution is not Missing.BROKEN:
                 break
         return resolution
 

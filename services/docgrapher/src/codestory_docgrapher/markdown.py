@@ -24,7 +24,9 @@ def read(text: str) -> Outline:
     matter = _FRONT_MATTER.match(text)
     if matter:
         # Blank lines instead, so that the lines below keep their numbers.
-        text = "\n" * matter.group().count("\n") + text[matter.end() :]
+        before = matter.group().count("\n")
+        text = "\n" * before + text[matter.end() :]
+        outline.start = before + 1
     _Reader(outline).read(_PARSER.parse(text))
     title = _TITLE.search(matter.group(2)) if matter else None
     if title:

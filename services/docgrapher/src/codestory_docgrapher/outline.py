@@ -72,7 +72,7 @@ def _placed(mentions: Iterable[Mention], place: _Places) -> Iterable[tuple[str |
 def _sections(lines: list[str], outline: Outline, max_chars: int) -> Iterable[Section]:
     headings = list(outline.headings)
     if outline.preamble:
-        headings.insert(0, Heading("", 0, "", 1, 1))
+        headings.insert(0, Heading("", 0, "", outline.start, outline.start))
     ends = [heading.line - 1 for heading in headings[1:]] + [len(lines)] * bool(headings)
     above: list[Heading] = []
     for ordinal, (heading, last) in enumerate(zip(headings, ends, strict=True)):

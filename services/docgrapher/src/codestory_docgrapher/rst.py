@@ -1,5 +1,6 @@
 """reStructuredText by docutils, with Sphinx's directives and roles read as what they mention."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -28,13 +29,13 @@ _CODE = (nodes.literal_block, nodes.doctest_block, nodes.math_block)
 def read(text: str) -> Outline:
     text = text.translate(_OTHER_LINE_ENDS)
     tree = _tree(text)
-    walk = _Walk(text.split("\n"))
+    walk = _Walk(text.split("\n"), tree.nameids)
     for node in tree.findall():
         walk.visit(node)
     outline = walk.outline
     outline.preamble = any(not isinstance(node, _UNSEEN) for node in tree.children)
     outline.title = tree.get("title") or (outline.headings[0].text if outline.headings else "")
-    outline.anchors = [(name, walk.line_of(node)) for name, node in tree.ids.items()]
+    outline.anchors = [(name, walk.line_of(node)) for name, node in tree.ids.items() if "refuri" not in node]
     outline.labels = [
         (name, walk.line_of(tree.ids[tree.nameids[name]]))
         for name, explicit in tree.nametypes.items()
@@ -77,9 +78,11 @@ class _Walk:
     blocks.
     """
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], ids: Mapping[str, str | None]) -> None:
         self.outline = Outline()
         self._lines = lines
+        #: The names of the document's own sections and targets.
+        self._ids = ids
         self._line = 1
         self._source = ""
         self._at = 0
@@ -132,14 +135,19 @@ class _Walk:
             line = self._line if isinstance(node, nodes.Inline) else node.line or self._line
             self._mention(Kind(node["mention"]), node["target"], line)
         elif isinstance(node, nodes.reference):
-            self._mention(Kind.LINK, node.get("refuri") or "#" + node.get("refid", ""), self._line)
+            self._reference(node)
         elif isinstance(node, nodes.image):
             self._mention(Kind.IMAGE, node.get("uri", ""), node.line or self._line)
         elif isinstance(node, nodes.literal):
             self._mention(Kind.CODE, node.astext(), self._line)
 
+    def _reference(self, node: nodes.reference) -> None:
+        here = node.get("refid") or self._ids.get(node.get("refname", ""))
+        if "refuri" in node or here:
+            self._mention(Kind.LINK, node.get("refuri") or f"#{here}", self._line)
+
     def _text(self, node: nodes.Text) -> None:
-        if isinstance(node.parent, nodes.literal):
+        if isinstance(node.parent, nodes.literal) or "mention" in node.parent:
             return
         text = str(node)
         if isinstance(node.parent, _CODE):

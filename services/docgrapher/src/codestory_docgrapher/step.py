@@ -36,7 +36,7 @@ class Options(BaseModel):
         bool, Field(description="Link sections to the classes, functions and methods they name.")
     ] = True
     docstrings: Annotated[bool, Field(description="Make a section of each docstring.")] = True
-    max_document_bytes: Annotated[int, Field(ge=1, description="Bigger documents are skipped.")] = 5_000_000
+    max_document_bytes: Annotated[int, Field(ge=1, description="Bigger documents are skipped.")] = 2_000_000
     max_document_seconds: Annotated[
         float, Field(gt=0, description="Processor time for parsing one document; beyond it the document fails.")
     ] = 20.0

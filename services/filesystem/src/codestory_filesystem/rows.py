@@ -95,13 +95,13 @@ class Rows:
         return self._counted(Label.FILE, id_, _left_out(entry, status, reason))
 
     def _counted(self, label: Label, id_: str, properties: Mapping[str, str | int | None]) -> Node:
-        self._tally.nodes[label] += 1
+        self._tally.nodes[str(label)] += 1
         return Node(label, id_, {name: value for name, value in properties.items() if value not in {None, ""}})
 
     def _joined(
         self, type_: RelationshipType, source_label: Label, source: str, target_label: Label, target: str
     ) -> Relationship:
-        self._tally.relationships[type_] += 1
+        self._tally.relationships[str(type_)] += 1
         return Relationship(type_, source_label, source, target_label, target)
 
     def _end(self, entry: Entry) -> tuple[Label, str]:

@@ -10,7 +10,7 @@ from datetime import UTC
 from nats.aio.msg import Msg
 
 from codestory import telemetry
-from codestory.bus import AFTER, ATTEMPT, LOST, PRIORITIES, TRACE, Bus, Puller, Refused, encoded
+from codestory.bus import AFTER, ATTEMPT, LOST, PRIORITIES, TRACE, Bus, Puller, Refused, attempt_in, encoded
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import JobEnded
 from codestory.contracts.jobs import Job
@@ -170,11 +170,10 @@ class Dispatcher:
         try:
             await self.bus.publish(self.bus.subject("run", step, job), body, headers=headers, what="run")
         except Refused as refused:
-            attempt = headers.get(ATTEMPT, "")
             if not refused.held:
                 return False
             # Held by this very command: it is admitted. By an older attempt that has ended: out with that one first.
-            return not await self.sweep(step, job, below=int(attempt) if attempt.isdigit() else None)
+            return not await self.sweep(step, job, below=attempt_in(headers))
         return True
 
     async def _heard_room(self, msg: Msg) -> None:
@@ -200,12 +199,15 @@ class Dispatcher:
         admitted = await self.bus.last("RUN", self.bus.subject("run", step, job_id))
         if admitted is None:
             return True
-        header = admitted.headers.get(ATTEMPT, "")
-        held = int(header) if header.isdigit() else 0
+        held = attempt_in(admitted.headers) or 0
         if below is None:
             found = await self.store.read(job_id, fresh=False)
             record = found[0].steps.get(step) if found else None
             below = record.attempt + (not record.state.active) if record else 0
+            if not found and await self.bus.value("jobs", job_id) is None:
+                # Of no job: a record is written before its commands. Nobody would ever end this one.
+                await self.free(step, admitted.sequence)
+                return True
         if held >= below:
             return False
         last = await self.bus.last("EVENTS", self.bus.events_of(job_id, step))

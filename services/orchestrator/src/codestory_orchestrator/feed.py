@@ -67,7 +67,7 @@ class Feed:
             if not found:
                 return
             job, revision = found
-            if revision > seen:
+            if revision != seen:
                 seen = revision
                 kind = "ended" if job.state.ended else "job"
                 progress = await self.progress(job)

@@ -7,7 +7,7 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from codestory import telemetry
-from codestory.bus import Bus, Puller
+from codestory.bus import Bus, BusLost, Puller, Stored
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import KINDS, StepEnded, StepFailed
 from codestory.contracts.jobs import Job
@@ -26,6 +26,7 @@ BATCH = 64
 class Handlers:
     def __init__(self, bus: Bus, store: JobStore, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
         self.bus, self.store, self.dispatcher, self.reconciler = bus, store, dispatcher, reconciler
+        reconciler.on_unheard = self.hear_again
 
     async def start(self, events: Puller) -> None:
         self.events = events
@@ -38,28 +39,38 @@ class Handlers:
         await asyncio.gather(*(self.apply(job_id, messages) for job_id, messages in by_job.items()))
 
     async def apply(self, job_id: str, messages: list[Msg]) -> None:
-        """One job's news, oldest first. A remembered record may act; before news is dropped the record is read anew."""
-        news = [heard for msg in messages if (heard := parse(msg))]
-        fresh = changed = False
-        job = None
+        """One job's news, oldest first."""
+        news = [heard for msg in messages if (heard := parse(msg.subject, msg.data, msg.metadata.sequence.stream))]
+        unchanged = await self.learn(job_id, news)
+        if unchanged and any(msg.metadata.num_delivered > 1 for msg in messages):
+            await self.reconciler.mend(unchanged, ended=True)  # whoever wrote it may have died before sending
+        for msg in messages:
+            await self.bus.ack(msg, "ack-event")
+
+    async def learn(self, job_id: str, news: list[Heard]) -> Job | None:
+        """Write down what is new and do what follows. The record, if nothing of it was new.
+
+        A remembered record may act; before news is dropped the record is read anew."""
+        fresh = False
         for _ in range(TRIES):
             found = await self.store.read(job_id, fresh=fresh)
             if not found:
-                break
+                return None
             before, revision = found
             job, commands = advance_all(before, news)
             if job == before:
                 if fresh:
-                    break
+                    return job
             elif await self.store.write(job, revision):
-                changed = True
                 await self.follow(before, job, commands, news)
-                break
+                return None
             fresh = True
-        if job and not changed and any(msg.metadata.num_delivered > 1 for msg in messages):
-            await self.reconciler.mend(job, ended=True)  # whoever wrote the record may have died before sending
-        for msg in messages:
-            await self.bus.ack(msg, "ack-event")
+        raise BusLost(f"the record of {job_id} does not hold still")
+
+    async def hear_again(self, job_id: str, event: Stored) -> None:
+        """The record does not know how its step ended, and nobody will be told any more: the delivery was lost."""
+        if heard := parse(event.subject, event.data, event.sequence):
+            await self.learn(job_id, [heard])
 
     async def follow(self, before: Job, job: Job, commands: list[RunStep], news: list[Heard]) -> None:
         for step, event, _ in news:
@@ -96,16 +107,16 @@ def advance_all(job: Job, news: list[Heard]) -> tuple[Job, list[RunStep]]:
     return job, wanted
 
 
-def parse(msg: Msg) -> Heard | None:
+def parse(subject: str, data: bytes, sequence: int) -> Heard | None:
     """None: nothing of ours. One unreadable event must not stop every orchestrator."""
-    *_, step, kind = msg.subject.split(".")
+    *_, step, kind = subject.split(".")
     model = KINDS.get(kind)
     if model is None:
         return None
     try:
-        return step, model.model_validate_json(msg.data), msg.metadata.sequence.stream
+        return step, model.model_validate_json(data), sequence
     except ValidationError as error:
-        log.warning("event.unreadable", subject=msg.subject[:200], error=str(error)[:500])
+        log.warning("event.unreadable", subject=subject[:200], error=str(error)[:500])
         return None
 
 

@@ -74,7 +74,8 @@ class Ingestion:
         await self.reconciler.dispatcher.send(job, commands)
         if not first:
             await self.reconciler.start_next(job.repository.id)  # the one before may have ended in between
-        return await self.show(job.id)
+        now_it_is = await self.store.read(job.id, fresh=False) or (job, 0)
+        return job_view(*now_it_is, waits_for=self._waits_for(job))
 
     async def show(self, job_id: str) -> JobView:
         try:

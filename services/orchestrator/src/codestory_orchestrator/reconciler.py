@@ -1,12 +1,13 @@
 """Sends again what the records ask for and no stream holds. On any replica, at start and every few seconds."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import nats.js.errors
 
 from codestory import repository_identity, telemetry
-from codestory.bus import Bus
+from codestory.bus import Bus, Stored
 from codestory.contracts.events import StepCancelled
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import JobState, now
@@ -37,6 +38,8 @@ class Reconciler:
             dispatcher,
             settings,
         )
+        #: Told of a step's last word that the record does not know of. Set by who hears the events.
+        self.on_unheard: Callable[[str, Stored], Awaitable[None]] | None = None
 
     async def reconcile(self) -> None:
         await asyncio.sleep(self.settings.reconcile_seconds)
@@ -59,7 +62,10 @@ class Reconciler:
     async def _mend_all(self) -> None:
         """Two listings sift first, so that a healthy job costs no request of its own."""
         stored, priorities = await self._stored()
-        for job in self.store.unfinished():
+        unfinished = self.store.unfinished()
+        for state in (JobState.PENDING, JobState.RUNNING, JobState.CANCELLING):
+            telemetry.JOBS.labels(state).set(sum(job.state is state for job in unfinished))
+        for job in unfinished:
             for step in job.active:
                 if priorities.get((job.id, step), job.priority) != job.priority:
                     await self._move(job, step)
@@ -104,10 +110,18 @@ class Reconciler:
             if await self.bus.last(stream, subject):
                 return
         last = await self.bus.last("EVENTS", self.bus.events_of(job.id, step))
-        if not (last and last.ends(job.steps[step].attempt)):
-            log.info("command.sent_again", job_id=job.id, step=step, attempt=job.steps[step].attempt)
-            telemetry.RECONCILED.inc()
-            await self.dispatcher.enqueue(job, pipeline.command(job, step))
+        if last and last.ends(job.steps[step].attempt):
+            await self._tell_again(job, last)
+            return
+        log.info("command.sent_again", job_id=job.id, step=step, attempt=job.steps[step].attempt)
+        telemetry.RECONCILED.inc()
+        await self.dispatcher.enqueue(job, pipeline.command(job, step))
+
+    async def _tell_again(self, job: Job, last: Stored) -> None:
+        """Usually it is on its way to the record. Told again once a delivery of it would have been repeated."""
+        if self.on_unheard and now() - last.at > timedelta(seconds=2 * self.settings.ack_wait_seconds):
+            log.warning("event.heard_again", job_id=job.id, subject=last.subject, attempt=last.attempt)
+            await self.on_unheard(job.id, last)
 
     async def _move(self, job: Job, step: str) -> None:
         """A command waits under an old priority: take it out and put it in under the new one."""
@@ -196,9 +210,9 @@ class Reconciler:
 
     async def _restore(self, epoch: int) -> None:
         """Declare everything anew and put back the records that we remember. What they ask for is then sent again."""
-        log.warning("bus.restored", epoch=epoch)
         await self.topology.declare()
-        self.bus.epoch = epoch
         await self.store.restore()
         await self.registry.forget()
         await self.dispatcher.forget()
+        self.bus.epoch = epoch  # last: what is interrupted before is done again
+        log.warning("bus.restored", epoch=epoch)

@@ -1,6 +1,7 @@
 """The records of jobs, and who is next on each repository. Every change is a compare-and-set on the bucket `jobs`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -67,7 +68,10 @@ class JobStore:
         try:
             revision = await self.bus.publish(self.bus.key("jobs", job.id), data, after=revision, what="record")
         except Refused:
-            return False
+            found = await self.bus.value("jobs", job.id)
+            if not found or found.data != data:
+                return False
+            revision = found.sequence  # it had landed, only the answer was lost
         self.mirror.hold(job.id, revision, data)
         return True
 
@@ -84,7 +88,7 @@ class JobStore:
         raise BusLost(f"the record of {job_id} does not hold still")
 
     def unfinished(self) -> list[Job]:
-        """The jobs that have not ended, as far as this process has heard. An ended record is read once, not each time."""
+        """The jobs that have not ended, as far as this process has heard. An ended record is read once only."""
         jobs: list[Job] = []
         for key, (revision, data) in self.mirror.entries.items():
             if key.startswith(QUEUE) or self._ended.get(key) == revision:
@@ -166,14 +170,12 @@ class JobStore:
         return True
 
     async def restore(self) -> None:
-        """The broker lost its storage: put back what we remember. Whoever is first puts it back; others find it there."""
+        """The broker lost its storage: put back what we remember. Whoever is first does; others find it there."""
+        for key, (_, data) in self.mirror.entries.items():
+            with suppress(Refused):
+                await self.bus.publish(self.bus.key("jobs", key), data, after=0, what="restored")
         self._ended.clear()
-        for key, (_, data) in self.mirror.forget().items():
-            try:
-                revision = await self.bus.publish(self.bus.key("jobs", key), data, after=0, what="restored")
-                self.mirror.hold(key, revision, data)
-            except Refused:
-                continue
+        self.mirror.forget()  # only now: until all is back, what we remember is all there is
         await self.mirror.list()
 
 

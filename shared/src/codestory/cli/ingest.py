@@ -59,7 +59,7 @@ def start(
         pipeline=_pipeline(config, screen),
     )
     with reach.running_or_started(config, screen) as client:
-        job = client.submit(request)
+        job = reach.submitted(client, request, screen)
         if wait:
             screen.print(f"Job {plain(job.id)}: {plain(job.repository.name)}", soft_wrap=True)
             _close(_followed(client, job.id, screen), screen, as_json=as_json)

@@ -7,7 +7,11 @@ from rich.console import Console
 from codestory import local
 from codestory.cli.exits import NoService
 from codestory.cli.text import plain
-from codestory.client import Address, Client
+from codestory.client import Address, Client, Invalid
+from codestory.contracts.api import JobView, SubmitJob
+
+#: The code of the problem "this step is not registered".
+UNKNOWN_STEP = "unknown-step"
 
 
 def elsewhere() -> bool:
@@ -29,8 +33,19 @@ def running() -> Client:
 
 def running_or_started(config: Path | None, console: Console) -> Client:
     """The service there is, or else the embedded stack, started now. What it is doing is said on the console."""
-    url = local.service_url()
-    if url is None:
-        console.print("Starting the embedded stack …")
-        url = local.start(config, on_progress=lambda said: console.print(f"  {plain(said)}")).url
-    return Client(url)
+    return Client(local.service_url() or _started(config, console).url)
+
+
+def submitted(client: Client, request: SubmitJob, console: Console) -> JobView:
+    """The job. A step that was installed after the embedded stack was started gets its service first."""
+    try:
+        return client.submit(request)
+    except Invalid as error:
+        if error.code != UNKNOWN_STEP or local.LocalSettings.read().url:
+            raise
+    _started(None, console)
+    return client.submit(request)
+
+
+def _started(config: Path | None, console: Console) -> local.Stack:
+    return local.start(config, on_progress=lambda said: console.print(f"  {plain(said)}", soft_wrap=True))

@@ -58,6 +58,7 @@ class AsyncClient:
             timeout=timeout,
             transport=transport,
             trust_env=not self._address.loopback,
+            verify=self._address.secure,
         )
 
     @property

@@ -55,6 +55,7 @@ class Client:
             timeout=timeout,
             transport=transport,
             trust_env=not self._address.loopback,
+            verify=self._address.secure,
         )
 
     @property

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from codestory import local, pipeline_file
-from codestory.client import Client, ServiceUnreachable
+from codestory.client import Client, ServiceUnreachable, Submission
 from codestory.contracts.api import JobView
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.values import Priority
@@ -35,18 +35,17 @@ class PipelineManager:
         priority: Priority | str = Priority.DEFAULT,
     ) -> str:
         """Start to ingest a repository; the id of the job."""
-        pipeline = self._pipeline()
+        request: Submission = {
+            "repository": str(Path(repository_path).expanduser().absolute()),
+            "name": name,
+            "steps": tuple(steps),
+            "options": options or {},
+            "step_options": step_options or {},
+            "priority": priority,
+            "pipeline": self._pipeline(),
+        }
         with self._service() as client:
-            job = client.submit(
-                repository=str(Path(repository_path).expanduser().absolute()),
-                name=name,
-                steps=tuple(steps),
-                options=options or {},
-                step_options=step_options or {},
-                priority=priority,
-                pipeline=pipeline,
-            )
-        return job.id
+            return client.submit(**request).id
 
     def status(self, job_id: str) -> str:
         """The name of the job's state: PENDING, RUNNING, COMPLETED, FAILED …"""

@@ -1,4 +1,4 @@
-"""The embedded stack of a laptop: starts NATS, a graph server, the orchestrator and the steps as processes of their own.
+"""The embedded stack of a laptop: NATS, graph server, orchestrator and steps as processes of their own.
 
 It imports no service, no bus and no step; it starts them by their commands. What is exported here is imported on first
 use, because the supervisor is a process of this package too and stays small."""
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
         NotReady,
         StateUnusable,
     )
-    from codestory.local.logs import logs
+    from codestory.local.logfiles import logs
+    from codestory.local.report import ProcessStatus, StackStatus, status
     from codestory.local.settings import LocalSettings
     from codestory.local.stack import Neo4jAccess, Receipt, Stack, find, service_url, start, stop
-    from codestory.local.status import ProcessStatus, StackStatus, status
 
 __all__ = [
     "AnotherVersion",
@@ -44,10 +44,10 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "logs": ("logs",),
+    "logfiles": ("logs",),
     "settings": ("LocalSettings",),
     "stack": ("Neo4jAccess", "Receipt", "Stack", "find", "service_url", "start", "stop"),
-    "status": ("ProcessStatus", "StackStatus", "status"),
+    "report": ("ProcessStatus", "StackStatus", "status"),
     "errors": ("AnotherVersion", "BadSetting", "LocalError", "NoSuchLog", "NotInstalled", "NotReady", "StateUnusable"),
 }
 

@@ -12,7 +12,7 @@ from logging import Logger
 from pathlib import Path
 
 from codestory.local import processes
-from codestory.local.logs import RotatingLog
+from codestory.local.logfiles import RotatingLog
 from codestory.local.parentage import die_with_parent
 from codestory.local.plan import Pace, ProcessSpec
 from codestory.local.record import ProcessRecord, ProcessState
@@ -133,7 +133,8 @@ class Child:
         self._say.info("process.ended name=%s pid=%s code=%s", self.spec.name, self.record.pid, self.record.exit_code)
 
     async def _answer(self) -> None:
-        while self.spec.port and not await _answers(self.spec.port, self.spec.greeting.encode()):
+        # Nobody tells us when it is up.
+        while self.spec.port and not await _answers(self.spec.port, self.spec.greeting.encode()):  # noqa: ASYNC110
             await asyncio.sleep(KNOCK)
         if not self._stopping:
             self.ready.set()

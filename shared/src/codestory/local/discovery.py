@@ -27,7 +27,9 @@ class InstalledStep:
 def installed_steps() -> list[InstalledStep]:
     """Those of this environment, by name; a name that two packages give is there once."""
     found = {
-        point.name: InstalledStep(point.name, point.dist.name if point.dist else "", point.dist.version if point.dist else "")
+        point.name: InstalledStep(
+            point.name, point.dist.name if point.dist else "", point.dist.version if point.dist else ""
+        )
         for point in entry_points(group=GROUP)
     }
     return sorted(found.values(), key=lambda step: step.name)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from codestory.local.errors import NotReady, StateUnusable
 from codestory.local.files import OWNER_ONLY
-from codestory.local.logs import tail
+from codestory.local.logfiles import tail
 from codestory.local.paths import StatePaths
 from codestory.local.plan import Plan
 from codestory.local.processes import Member, end, wait_gone
@@ -86,7 +86,7 @@ def change(paths: StatePaths, record: StackRecord, plan: Plan) -> None:
 def finish(paths: StatePaths, record: StackRecord) -> Receipt:
     """End a running stack, by its supervisor if that still listens, and leave no process of it behind."""
     started = time.monotonic()
-    grace = Plan.read(paths.plan).pace.stop_grace
+    grace = record.stop_grace
     supervisor = Member(record.pid, record.identity)
     for number in (signal.SIGTERM, signal.SIGCONT):  # one that is suspended hears nothing
         supervisor.send(number)
@@ -94,11 +94,11 @@ def finish(paths: StatePaths, record: StackRecord) -> Receipt:
     orderly = wait_gone([supervisor], 2 * grace + 5)
     supervisor.send(signal.SIGKILL)
     last = StackRecord.read(paths.record) or record
-    killed = tidy(paths, grace)
+    killed = [process.name for process in last.processes if process.exit_code == -signal.SIGKILL]
     return Receipt(
         was_running=True,
         stopped=tuple(process.name for process in last.processes),
-        killed=(*(() if orderly else ("supervisor",)), *killed),
+        killed=(*(() if orderly else ("supervisor",)), *killed, *tidy(paths, grace)),
         seconds=round(time.monotonic() - started, 2),
     )
 

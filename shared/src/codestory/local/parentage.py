@@ -1,6 +1,6 @@
-"""Children that do not outlive the supervisor, and orphans that come back to it. Linux; elsewhere the next start tidies up.
+"""Children that do not outlive the supervisor, orphans that come back to it: what Linux gives.
 
-There the identities of all processes are on record, and `start` ends those that a killed supervisor left."""
+Elsewhere `start` ends what a killed supervisor has left: the identities of all processes are on record."""
 
 import ctypes
 import os

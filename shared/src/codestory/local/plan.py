@@ -29,7 +29,8 @@ class ProcessSpec:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
-        return cls(**{**data, "argv": tuple(data["argv"])})
+        content: dict[str, Any] = {**data, "argv": tuple(data["argv"])}
+        return cls(**content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Pace:
     restart_stable: float = 60
     log_max_bytes: int = 5 * 1024**2
     log_files: int = 3
+    look: float = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,13 @@ class Plan:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
-        return cls(
-            **{
-                **data,
-                "processes": tuple(ProcessSpec.parse(spec) for spec in data["processes"]),
-                "graph": GraphAddress(**data["graph"]),
-                "pace": Pace(**data["pace"]),
-            }
-        )
+        content: dict[str, Any] = {
+            **data,
+            "processes": tuple(ProcessSpec.parse(spec) for spec in data["processes"]),
+            "graph": GraphAddress(**data["graph"]),
+            "pace": Pace(**data["pace"]),
+        }
+        return cls(**content)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -69,12 +69,7 @@ def family(pid: int) -> list[Member]:
 def strays(known: Iterable[int]) -> list[Member]:
     """Processes that have become this one's children because the service that started them is gone."""
     mine = set(known)
-    return [
-        member
-        for child in psutil.Process().children()
-        if child.pid not in mine
-        for member in family(child.pid)
-    ]
+    return [member for child in psutil.Process().children() if child.pid not in mine for member in family(child.pid)]
 
 
 def kill(members: Iterable[Member]) -> None:

@@ -1,7 +1,7 @@
 """Waits until a stack answers; one that does not is named, with the end of its log."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def rest(url: str) -> Iterator[httpx.Client]:
+def rest(url: str) -> Generator[httpx.Client]:
     """The REST API of a stack on this machine: no proxy stands between."""
     with httpx.Client(base_url=url, timeout=ANSWER, trust_env=False) as client:
         yield client
@@ -111,7 +111,7 @@ def _unready(client: httpx.Client) -> str:
         answer = client.get("/readyz")
     except httpx.HTTPError as error:
         return str(error) or type(error).__name__
-    return "" if answer.status_code == httpx.codes.OK else answer.text[:300]
+    return "" if answer.is_success else answer.text[:300]
 
 
 def _served(client: httpx.Client) -> set[str]:

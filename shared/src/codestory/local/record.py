@@ -26,6 +26,10 @@ class ProcessRecord:
     failures: int = 0
     exit_code: int | None = None
 
+    @property
+    def alive(self) -> bool:
+        return alive(self.pid, self.identity)
+
 
 @dataclass(slots=True)
 class StackRecord:
@@ -42,6 +46,7 @@ class StackRecord:
     graph: GraphAddress
     ports: Mapping[str, int]
     revision: int
+    stop_grace: float = 10
     stopping: bool = False
     processes: list[ProcessRecord] = field(default_factory=list[ProcessRecord])
 
@@ -59,6 +64,7 @@ class StackRecord:
             graph=plan.graph,
             ports=plan.ports,
             revision=plan.revision,
+            stop_grace=plan.pace.stop_grace,
         )
 
     @property
@@ -68,13 +74,12 @@ class StackRecord:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
-        return cls(
-            **{
-                **data,
-                "graph": GraphAddress(**data["graph"]),
-                "processes": [ProcessRecord(**process) for process in data["processes"]],
-            }
-        )
+        content: dict[str, Any] = {
+            **data,
+            "graph": GraphAddress(**data["graph"]),
+            "processes": [ProcessRecord(**process) for process in data["processes"]],
+        }
+        return cls(**content)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

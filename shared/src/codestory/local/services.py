@@ -1,6 +1,7 @@
 """The orchestrator and the steps as processes: their commands and what they are told."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from codestory.local.discovery import InstalledStep
 from codestory.local.plan import ProcessSpec
@@ -8,9 +9,22 @@ from codestory.local.plan import ProcessSpec
 ORCHESTRATOR = "orchestrator"
 _STEP = "step-"
 
+HOST, PORT, PIPELINE_CONFIG = "CODESTORY_HOST", "CODESTORY_PORT", "CODESTORY_PIPELINE_CONFIG"
+
 
 def orchestrator(python: str, env: Mapping[str, str], *, version: str) -> ProcessSpec:
     return ProcessSpec(ORCHESTRATOR, _module(python, "codestory_orchestrator.main"), env, version=version)
+
+
+def orchestrator_env(host: str, port: int, config: Path) -> dict[str, str]:
+    """What the orchestrator alone is told."""
+    return {HOST: host, PORT: str(port), PIPELINE_CONFIG: str(config)}
+
+
+def told_to_steps(orchestrator_is_told: Mapping[str, str]) -> dict[str, str]:
+    """What every service is told."""
+    own = (HOST, PORT, PIPELINE_CONFIG)
+    return {name: value for name, value in orchestrator_is_told.items() if name not in own}
 
 
 def steps(python: str, env: Mapping[str, str], installed: Iterable[InstalledStep]) -> list[ProcessSpec]:

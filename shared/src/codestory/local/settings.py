@@ -48,7 +48,9 @@ class LocalSettings(BaseSettings):
     local_restart_seconds: Seconds = 0.3
     local_restart_max_seconds: Seconds = 30
     local_restart_stable_seconds: Seconds = 60
+    #: How often `start` looks whether everything answers, and the supervisor whether its state directory is there.
     local_poll_seconds: Seconds = 0.1
+    local_look_seconds: Seconds = 5
 
     @classmethod
     def read(cls) -> Self:

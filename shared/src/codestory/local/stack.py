@@ -1,11 +1,8 @@
 """The embedded stack as programs use it: find it, start it, stop it."""
 
-import importlib.metadata
-import importlib.resources
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,11 +10,10 @@ from codestory.local import graph, launcher, nats, services
 from codestory.local.discovery import discover
 from codestory.local.errors import AnotherVersion, BadSetting, NotReady
 from codestory.local.launcher import Receipt, exclusive
-from codestory.local.passwords import password
 from codestory.local.paths import StatePaths, state_paths
-from codestory.local.plan import GraphAddress, Pace, Plan, ProcessSpec
-from codestory.local.ports import LOOPBACK, choose
-from codestory.local.readiness import answers, wait_ready
+from codestory.local.plan import GraphAddress, Plan
+from codestory.local.planning import changed_plan, new_plan, version
+from codestory.local.readiness import Say, answers, wait_ready
 from codestory.local.record import StackRecord
 from codestory.local.settings import LocalSettings
 
@@ -77,7 +73,7 @@ def start(
     config: Path | None = None,
     *,
     wait: bool = True,
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: Say | None = None,
     settings: LocalSettings | None = None,
 ) -> Stack:
     """Start the stack, or find the one that runs and start the services of steps installed since.
@@ -88,19 +84,19 @@ def start(
     say = on_progress or _silent
     paths = state_paths(settings.state_dir)
     with exclusive(paths, settings.local_start_seconds):
-        record = _running(paths, settings)
-        if record is None:
-            plan = _new_plan(paths, _config(paths, config), settings)
-            launched = launcher.launch(paths, plan)
-        else:
-            plan = _changed_plan(paths, record, config)
+        record = _usable(paths, settings)
+        if found := record is not None:
+            say(f"found Code Story {record.version} running: {record.url}")
+            running = Plan.read(paths.plan)
+            plan = changed_plan(running, config, discover(running.python))
             launcher.change(paths, record, plan)
-            launched = record
-    stack = replace(_stack(paths, launched, settings), config=Path(plan.config), found=record is not None)
-    say(f"{'found running' if stack.found else 'starting'}: Code Story {stack.version}, {stack.url}")
+        else:
+            say(f"starting Code Story {version()}, state in {paths.root}")
+            plan = new_plan(paths, config, settings, discover(sys.executable))
+            record = launcher.launch(paths, plan)
     if wait:
-        _wait(paths, plan, settings, say, take_back=not stack.found)
-    return stack
+        _wait(paths, plan, settings, say, take_back=not found)
+    return _stack(paths, record, settings, config=plan.config, found=found)
 
 
 def stop(settings: LocalSettings | None = None) -> Receipt:
@@ -113,25 +109,36 @@ def stop(settings: LocalSettings | None = None) -> Receipt:
         record = launcher.running(paths)
         if record is not None:
             return launcher.finish(paths, record)
-        killed = launcher.tidy(paths, settings.local_stop_grace_seconds)
-        return Receipt(was_running=False, killed=tuple(killed))
+        return Receipt(was_running=False, killed=tuple(launcher.tidy(paths, settings.local_stop_grace_seconds)))
 
 
-def _running(paths: StatePaths, settings: LocalSettings) -> StackRecord | None:
-    """The stack to use. One that is ending is waited for, another version's is not used."""
+def _usable(paths: StatePaths, settings: LocalSettings) -> StackRecord | None:
+    """The running stack, if it can be used. One that is ending is waited for; another one must be ended by the user."""
     record = launcher.running(paths)
-    if record is not None and record.stopping:
+    if record is None:
+        return None
+    if record.stopping:
         launcher.finish(paths, record)
         return None
-    if record is not None and record.version != _version():
+    if record.version != version():
         raise AnotherVersion(
-            f"Code Story {record.version} is running ({record.url}, started by {record.python}), this is {_version()}; "
+            f"Code Story {record.version} is running ({record.url}, started by {record.python}), this is {version()}; "
             "to run this one: codestory service stop && codestory service start"
         )
+    for name, wished, used in (
+        ("CODESTORY_NATS_URL", settings.nats_url, record.nats_url),
+        ("CODESTORY_NEO4J_URI", settings.neo4j_uri, record.graph.uri),
+        ("CODESTORY_PORT", settings.port, record.ports.get("rest")),
+    ):
+        if wished is not None and wished != used:
+            raise BadSetting(
+                f"{name} is {wished}, but the stack that runs uses {used}; "
+                "to run with the new one: codestory service stop && codestory service start"
+            )
     return record
 
 
-def _wait(paths: StatePaths, plan: Plan, settings: LocalSettings, say: Callable[[str], None], *, take_back: bool) -> None:
+def _wait(paths: StatePaths, plan: Plan, settings: LocalSettings, say: Say, *, take_back: bool) -> None:
     started = time.monotonic()
     try:
         wait_ready(paths, plan, seconds=settings.local_start_seconds, poll=settings.local_poll_seconds, say=say)
@@ -142,14 +149,29 @@ def _wait(paths: StatePaths, plan: Plan, settings: LocalSettings, say: Callable[
     say(f"ready after {time.monotonic() - started:.1f} s")
 
 
-def _new_plan(paths: StatePaths, config: Path, settings: LocalSettings) -> Plan:
-    ports = _ports(paths, settings)
-    own, env, graph_address = [], {}, GraphAddress("", "", "")
-    return Plan(
-        version=_version(),
-        python=sys.executable,
-        processes=(),
+def _stack(
+    paths: StatePaths, record: StackRecord, settings: LocalSettings, *, config: str = "", found: bool = True
+) -> Stack:
+    return Stack(
+        url=record.url,
+        version=record.version,
+        started_at=datetime.fromtimestamp(record.started_at, UTC),
+        state_dir=paths.root,
+        config=Path(config or record.config),
+        nats_url=record.nats_url,
+        neo4j=_access(record.graph, settings),
+        found=found,
     )
+
+
+def _access(address: GraphAddress, settings: LocalSettings) -> Neo4jAccess:
+    secret = settings.neo4j_password.get_secret_value()
+    if address.password_file:
+        try:
+            secret = Path(address.password_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise BadSetting(f"the graph's password cannot be read: {error}") from error
+    return Neo4jAccess(address.uri, address.user, secret, address.database)
 
 
 def _silent(said: str) -> None:

@@ -25,8 +25,6 @@ from codestory.local.paths import StatePaths
 from codestory.local.plan import SERVERS, SERVICES, Pace, Plan
 from codestory.local.record import StackRecord
 
-#: How often it looks whether the state directory is still its own; seconds.
-LOOK = 5.0
 #: Exit codes of the command.
 UP, REFUSED = 0, 3
 
@@ -59,7 +57,7 @@ class Supervisor:
 
     async def _next(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), LOOK)
+            await asyncio.wait_for(self._news.wait(), self._plan.pace.look)
         self._news.clear()
         self._check_state()
         if self._replan and not self._stop:
@@ -101,12 +99,17 @@ class Supervisor:
         wanted = {spec.name: spec for spec in plan.processes}
         unwanted = [child for child in self._children.values() if wanted.get(child.spec.name) != child.spec]
         await self._end(unwanted)
+        for child in unwanted:
+            del self._children[child.spec.name], self._tasks[child.spec.name]
+        self._plan = plan
         mine = self._record
         self._record = StackRecord.of(plan, pid=mine.pid, identity=mine.identity, started_at=mine.started_at)
         for child in self._children.values():
             child.hurry()
-        for name in wanted.keys() - self._children.keys():
-            self._add(Child(wanted[name], pace=plan.pace, log=self._paths.log(name), changed=self._write, say=self._say))
+        for name, spec in wanted.items():
+            if name not in self._children:
+                log = self._paths.log(name)
+                self._add(Child(spec, pace=plan.pace, log=log, changed=self._write, say=self._say))
         self._write()
 
     def _add(self, child: Child) -> None:
@@ -130,14 +133,13 @@ class Supervisor:
 
     def _reap(self) -> None:
         known = {child.record.pid for child in self._children.values()}
-        if any([child.poll() for child in self._children.values()]):  # each of them is to be polled
+        ended = [child for child in self._children.values() if child.poll()]
+        if ended:
             processes.kill(processes.strays(known))
         _bury_strays(known)
 
     async def _end(self, children: list[Child]) -> None:
         await asyncio.gather(*(self._end_one(child) for child in children))
-        for child in children:
-            del self._children[child.spec.name], self._tasks[child.spec.name]
 
     async def _end_one(self, child: Child) -> None:
         task = self._tasks[child.spec.name]
@@ -147,14 +149,13 @@ class Supervisor:
         await asyncio.wait([task])
 
     async def _end_all(self) -> None:
+        """The last record stays, so that whoever asked for the end can read how each process ended."""
         self._record.stopping = True
         self._write()
         for stage in (SERVICES, SERVERS):
             await self._end([child for child in self._children.values() if child.spec.stage == stage])
         processes.kill(processes.strays(()))
         _bury_strays(set())
-        if self._owns_state():
-            self._paths.record.unlink(missing_ok=True)
 
     def _write(self) -> None:
         self._record.processes = [child.record for child in self._children.values()]

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from codestory import telemetry
 from codestory.contracts.results import Progress, StepOutcome
 from codestory.contracts.values import Reason, Value
-from codestory.graph import Fence, Fenced, GraphWriter, driver
+from codestory.graph import Fence, GraphWriter, driver
 from codestory.graph.errors import GraphError, GraphUnavailable
 from codestory.graph.settings import GraphSettings
 from codestory.steps import discovery
@@ -110,9 +110,7 @@ def failure(error: Exception) -> FailedFrame:
     match error:
         case TemporaryStepError() | GraphUnavailable() | RepositoryUnavailable():
             reason, retryable = Reason.TEMPORARY, True
-        case Fenced():
-            return FailedFrame(reason=Reason.GAVE_UP, message=message[:4000], fenced=True)
-        case StepError() | GraphError():
+        case StepError() | GraphError():  # a fenced writer too: if a later attempt has begun, this report is refused
             reason, retryable = Reason.GAVE_UP, False
         case MemoryError():
             reason, retryable, message = Reason.OUT_OF_MEMORY, True, "the step's process ran out of memory"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from codestory.bus import AFTER, ATTEMPT, Bus, BusLost, Refused, Stored
+from codestory.bus import AFTER, Bus, BusLost, Refused, Stored, attempt_in
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import StepFailed, StepStarted, Terminal
 from codestory.contracts.plans import Options
@@ -35,7 +35,7 @@ class Delivery:
 def parse(msg: Msg) -> RunStep:
     try:
         command = RunStep.model_validate_json(msg.data)
-        attempt, after = int((msg.headers or {})[ATTEMPT]), int((msg.headers or {})[AFTER])
+        attempt, after = attempt_in(msg.headers), int((msg.headers or {})[AFTER])
     except (ValidationError, KeyError, ValueError) as error:
         raise Unreadable(str(error)[:500]) from error
     *_, step, job = msg.subject.split(".")
@@ -44,14 +44,14 @@ def parse(msg: Msg) -> RunStep:
     return command
 
 
-async def claim(bus: Bus, settings: HostSettings, given: Delivery) -> int | None:
+async def claim(bus: Bus, settings: HostSettings, given: Delivery, epoch: int) -> int | None:
     """The generation: sequence of our `started`, which must follow the last event that the command knows, or that we
-    have read. None: the attempt has ended."""
+    have read. None: the attempt has ended, or a later one has begun."""
     command, starts = given.command, 1
     after, last = command.after, None
     for _ in range(TRIES):
         if last:
-            if last.ends(command.attempt):
+            if last.ends(command.attempt) or last.attempt > command.attempt:
                 return None
             if last.kind == StepStarted.kind and last.attempt == command.attempt:
                 if _is_mine(last, given):
@@ -61,17 +61,18 @@ async def claim(bus: Bus, settings: HostSettings, given: Delivery) -> int | None
             await bus.overrule(command.job, command.step, _crashed(given, settings.max_starts))
             return None
         try:
-            return await bus.event(command.job, command.step, _started(given, starts), after)
+            return await bus.event(command.job, command.step, _started(given, starts), after, epoch=epoch)
         except Refused:
             last = await bus.last("EVENTS", bus.events_of(command.job, command.step))
             after = last.sequence if last else 0
     raise BusLost(f"the events of {command.job}.{command.step} do not hold still")
 
 
-async def report(bus: Bus, settings: HostSettings, command: RunStep, generation: int, event: Terminal) -> bool:
+async def report(bus: Bus, settings: HostSettings, command: RunStep, event: Terminal, epoch: int) -> bool:
     """Say how the attempt ended, if it is still ours. False: it is another's now; say and acknowledge nothing."""
+    generation, patience = event.generation, settings.result_patience_seconds
     try:
-        await bus.event(command.job, command.step, event, generation, patience=settings.result_patience_seconds)
+        await bus.event(command.job, command.step, event, generation, patience=patience, epoch=epoch)
     except Refused:
         last = await bus.last("EVENTS", bus.events_of(command.job, command.step))
         return bool(

@@ -45,8 +45,6 @@ class FailedFrame(Value):
     message: str
     detail: str = ""
     retryable: bool = False
-    #: The graph has been claimed by a later attempt: this one must write and say nothing more.
-    fenced: bool = False
 
 
 ChildFrame = Annotated[ReadyFrame | ProgressFrame | DoneFrame | FailedFrame, Field(discriminator="kind")]

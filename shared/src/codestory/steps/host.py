@@ -67,6 +67,8 @@ class Host:
         stop.cancel()
         for slot in self.slots:
             slot.stopping.set()
+        for puller in self.bus.pullers:
+            puller.wake()  # an idle slot waits for no command any more
         if not self.slots or serving.done():
             serving.cancel()
         try:
@@ -75,6 +77,7 @@ class Host:
             pass
         finally:
             await asyncio.gather(*(slot.close() for slot in self.slots))
+            await self._be_gone()
             await self.bus.close()
 
     async def _serve(self) -> None:
@@ -119,20 +122,38 @@ class Host:
             except nats.js.errors.NotFoundError:
                 await asyncio.sleep(POLL_SECONDS)
 
+    @property
+    def _presence(self) -> str:
+        return self.bus.key("workers", f"{self.info.name}.{self.worker}")
+
     async def _be_present(self) -> None:
-        key = self.bus.key("workers", f"{self.info.name}.{self.worker}")
         while True:
             busy = sum(slot.running is not None for slot in self.slots)
             with suppress(*LOST):
-                await self.bus.record(key, {"slots": len(self.slots), "busy": busy, "version": self.info.version})
+                await self.bus.record(
+                    self._presence, {"slots": len(self.slots), "busy": busy, "version": self.info.version}
+                )
             await asyncio.sleep(self.settings.presence_seconds / 3)
+
+    async def _be_gone(self) -> None:
+        with suppress(*LOST):
+            async with asyncio.timeout(1):
+                await self.bus.purge("KV_workers", self._presence)
 
     async def control(self, _: bytes, message: NatsMessage) -> None:
         """A hint that a job's state has changed; the tombstone is the truth."""
         self.heartbeat.hint(message.raw_message.subject.rpartition(".")[2])
 
     async def back(self) -> None:
-        """Reconnected: is it the same broker, and what was said meanwhile?"""
+        """Reconnected: is it the same broker, and what was said meanwhile? An empty one is declared first, by others."""
+        while self.bus.connected:  # else the next reconnection asks
+            try:
+                await self._catch_up()
+                return
+            except LOST:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _catch_up(self) -> None:
         epoch = await self.bus.current_epoch()
         if epoch != self.bus.epoch:
             log.warning("bus.new_epoch", epoch=epoch)

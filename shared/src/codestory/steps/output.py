@@ -42,7 +42,8 @@ class Output:
 
     def _write(self, record: dict[str, Any]) -> None:
         event = str(record.pop("event", "step.output"))
-        log.log(_level(record.pop("level", "info")), event, **record)
+        level = _level(record.pop("level", "info"))
+        log.log(level, event, **{key: value for key, value in record.items() if key != "exc_info"})
         subject = self.bus.subject("log", self.fields["job_id"], self.fields["step"])
         self.bus.in_background(self.bus.record(subject, json.dumps({"event": event, **record}, default=str).encode()))
 

@@ -16,6 +16,8 @@ from codestory.steps.usage import out_of_memory_kills
 
 #: A longer line of a step's output is cut.
 LINE_BYTES = 8192
+#: How long what a process said before it died may take to arrive.
+LAST_WORDS_SECONDS = 0.5
 #: Lines kept to explain a death.
 TAIL = 30
 
@@ -43,6 +45,7 @@ class Child:
         self._tail: deque[str] = deque(maxlen=TAIL)
         self._kills_before = out_of_memory_kills()
         self._output = asyncio.create_task(self._read_output())
+        self._exit = asyncio.create_task(self._see_exit())
 
     @classmethod
     async def start(cls, step: str, settings: HostSettings) -> "Child":
@@ -99,6 +102,7 @@ class Child:
         await self.process.wait()
         self._writer.close()
         self._output.cancel()
+        self._exit.cancel()
 
     async def _frame(self) -> ReadyFrame | ProgressFrame | DoneFrame | FailedFrame:
         try:
@@ -108,6 +112,13 @@ class Child:
         if not line.endswith(b"\n"):
             raise await self._died()
         return CHILD_FRAME.validate_json(line)
+
+    async def _see_exit(self) -> None:
+        """A process that it forked has its socket too, and would keep that open: end the group, then the socket."""
+        await self.process.wait()
+        await asyncio.sleep(LAST_WORDS_SECONDS)
+        self._signal(signal.SIGKILL)
+        self._writer.close()
 
     async def _died(self) -> ChildDied:
         await self.kill(1.0)

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from opentelemetry.trace import Span
 
 from codestory import telemetry
-from codestory.bus import ATTEMPT, LOST, Bus, Puller
+from codestory.bus import LOST, Bus, Puller, attempt_in
 from codestory.contracts.api import StepInfo
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import StepCancelled, StepCompleted, StepFailed, StepProgressed, Terminal
@@ -82,7 +82,8 @@ class Slot:
             given, dropped = self._options(command)
             delivery = (msg.metadata.sequence.stream, msg.metadata.num_delivered)
             epoch = self.bus.epoch
-            generation = await claim(self.bus, self.settings, Delivery(command, delivery, self.worker, given, dropped))
+            claimed = Delivery(command, delivery, self.worker, given, dropped)
+            generation = await claim(self.bus, self.settings, claimed, epoch)
             if generation and not await self._work(msg, Running(command, generation, epoch)):
                 return  # somebody else's now
         await self.bus.ack(msg)
@@ -91,11 +92,11 @@ class Slot:
     async def _reject(self, msg: Msg, error: Unreadable) -> None:
         """Say why, then take it off the stream. Without a readable attempt the record's command is sent again."""
         *_, step, job = msg.subject.split(".")
-        attempt = (msg.headers or {}).get(ATTEMPT, "")
+        attempt = attempt_in(msg.headers)
         log.warning("command.unreadable", job_id=job, step=step, attempt=attempt, error=str(error))
-        if attempt.isdigit():
+        if attempt is not None:
             event = StepFailed(
-                attempt=int(attempt), worker=self.worker, at=now(), reason=Reason.UNREADABLE, message=str(error)
+                attempt=attempt, worker=self.worker, at=now(), reason=Reason.UNREADABLE, message=str(error)
             )
             await self.bus.overrule(job, step, event)
         await self.bus.terminate(msg, "unreadable")
@@ -121,7 +122,9 @@ class Slot:
         )
         try:
             event = await self._end(msg, running, output, span)
-            said = event is not None and await report(self.bus, self.settings, command, running.generation, event)
+            if self.bus.epoch != running.epoch:
+                event = None  # of a broker that is gone
+            said = event is not None and await report(self.bus, self.settings, command, event, running.epoch)
         finally:
             self.running = None
             output.close()
@@ -215,10 +218,8 @@ class Slot:
 
     # how it ended
 
-    def _ended(self, running: Running, end: DoneFrame | FailedFrame) -> Terminal | None:
+    def _ended(self, running: Running, end: DoneFrame | FailedFrame) -> Terminal:
         match end:
-            case FailedFrame(fenced=True):
-                return None
             case FailedFrame():
                 return self._failed(running, end.reason, end.message, detail=end.detail, retryable=end.retryable)
             case DoneFrame():

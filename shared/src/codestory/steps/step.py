@@ -15,6 +15,7 @@ and in the package's pyproject.toml
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
@@ -26,6 +27,7 @@ from codestory.contracts.results import EXAMPLES, Gap, Progress, StepOutcome
 from codestory.graph import GraphWriter
 from codestory.steps.errors import StepError, TemporaryStepError
 from codestory.steps.files import RepositoryFiles
+from codestory.steps.operations import StepOperations
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -83,7 +85,7 @@ class StepContext(Generic[OptionsT]):
         self.report(Progress(done=done, total=total, unit=unit[:40], message=message[:500]))
 
 
-class PipelineStep(Generic[OptionsT]):
+class PipelineStep(StepOperations, ABC, Generic[OptionsT]):
     """One step of the pipeline. Subclass it, name it, write `execute`.
 
     `name`: as in pipeline_config.yml, `[a-z][a-z0-9_]*`. `owns`: the node labels whose nodes this step alone writes;
@@ -92,9 +94,9 @@ class PipelineStep(Generic[OptionsT]):
     name: ClassVar[str]
     owns: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     async def execute(self, ctx: StepContext[OptionsT]) -> StepResult:
         """Do the whole of this step's part for one repository. Running it twice must equal running it once."""
-        raise NotImplementedError
 
     @classmethod
     def options_model(cls) -> type[BaseModel]:

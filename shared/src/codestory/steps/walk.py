@@ -156,7 +156,7 @@ class Walk(Iterator[Entry]):
     def _list(self, directory: _Directory, names: tuple[bytes, ...]) -> tuple[list[Entry], list[_Directory]]:
         """The files and the directories of one directory that are not ignored, each by name."""
         ignoring = self._ignoring_in(directory, len(names))
-        base = [name.decode("latin-1") for name in names]
+        base = b"/".join(names).decode("latin-1").split("/") if names else []
         files: list[tuple[bytes, Entry]] = []
         directories: list[tuple[bytes, _Directory]] = []
         with self._confined.directory(names) as descriptor, os.scandir(descriptor) as listing:

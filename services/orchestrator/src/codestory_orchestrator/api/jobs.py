@@ -30,7 +30,7 @@ async def list_jobs(ingestion: Orchestrator, limit: Annotated[int, Query(ge=1, l
     return JobList(jobs=tuple(await ingestion.list_jobs(limit)))
 
 
-@router.get("/{job_id}", responses=documented(404, 422, 503))
+@router.get("/{job_id}", responses=documented(404, 503))
 async def show_job(job_id: PathJobId, ingestion: Orchestrator) -> JobView:
     """One job: its state, its steps, what they did, skipped and used."""
     return await ingestion.show(job_id)
@@ -39,7 +39,7 @@ async def show_job(job_id: PathJobId, ingestion: Orchestrator) -> JobView:
 @router.post(
     "/{job_id}/cancel",
     status_code=202,
-    responses={200: {"model": JobView, "description": "Cancelled already"}, **documented(404, 409, 422, 503)},
+    responses={200: {"model": JobView, "description": "Cancelled already"}, **documented(404, 409, 503)},
 )
 async def cancel_job(job_id: PathJobId, response: Response, ingestion: Orchestrator) -> JobView:
     """Cancel a pending or running job. 409 if it has ended otherwise, and then nothing changes."""

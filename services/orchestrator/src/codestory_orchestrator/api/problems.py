@@ -89,7 +89,7 @@ async def _http(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     detail = error.detail if error.detail != status.phrase else _DETAILS.get(status, "")
-    code = status.name.lower()
+    code = _CODES.get(status, status.name.lower())
     return respond(request.scope, status, code=code, detail=detail, headers=error.headers)
 
 
@@ -98,6 +98,9 @@ async def _bug(request: Request, _: Exception) -> ProblemResponse:
     detail = "Something went wrong in the service. Its log has the details."
     return respond(request.scope, 500, code="internal_error", detail=detail)
 
+
+#: Python has renamed this status; a code stays.
+_CODES: Final = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "content_too_large"}
 
 _DETAILS: Final = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address. /openapi.json lists what there is.",

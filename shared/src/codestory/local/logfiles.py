@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from io import FileIO
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class RotatingLog:
 
 def logs(
     name: str | None = None, *, lines: int = 50, follow: bool = False, state_dir: Path | None = None, poll: float = 0.2
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str]]:
     """The last lines of one process's log, or of each; with `follow` also those that come. Ends when the reader does.
 
     A step's log is found under the step's name too."""

@@ -1,0 +1,63 @@
+# Code Story's commands. `make` lists them. Each sets up what it needs in .venv, once.
+#
+#   PYTHON=python3.12   the interpreter that .venv is made with (3.11 or later; found by itself otherwise)
+#   ARGS="..."          more arguments for the program that the target runs
+.POSIX:
+.PHONY: help ingest up down test test-chaos check format lock bench
+
+BIN = .venv/bin
+PYTHON_FILES = shared services tests benchmarks
+# Files that may be longer than 500 lines, each with its reason here: none.
+LONG_FILES =
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate --no-emit-package codestory --no-emit-package codestory-orchestrator \
+	--no-emit-package codestory-filesystem --no-emit-package codestory-docgrapher pyproject.toml --extra build
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+ingest: ## Ingest a repository into the graph: make ingest REPO=path
+	@[ -n "$${REPO:-}" ] || { echo 'Say which repository: make ingest REPO=path' >&2; exit 2; }
+	@.ci/environment runtime
+	@$(BIN)/codestory ingest start "$$REPO" $(ARGS) || { code=$$?; [ $$code -eq 3 ] || exit $$code; \
+	echo 'Done with gaps: what was skipped, and why, stands above.' >&2; }
+
+up: ## Start the embedded stack, or find the one that runs
+	@.ci/environment runtime
+	@$(BIN)/codestory service start $(ARGS)
+
+down: ## Stop the embedded stack; its data stays
+	@.ci/environment runtime
+	@$(BIN)/codestory service stop $(ARGS)
+
+test: ## Run all tests but those that kill, stop and wipe for minutes
+	@.ci/environment dev
+	$(BIN)/pytest -m "not chaos" $(ARGS)
+
+test-chaos: ## Run the tests that kill, stop and wipe
+	@.ci/environment dev
+	$(BIN)/pytest -m chaos $(ARGS)
+
+check: ## Lint, formatting, types, import arrows, file sizes
+	@.ci/environment dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	@find $(PYTHON_FILES) -name '*.py' -exec wc -l {} \; | awk '$$1 > 500 && !index(" $(LONG_FILES) ", " " $$2 " ") \
+	{ print $$2 ": " $$1 " lines, 500 are the limit"; long = 1 } END { exit long }'
+
+format: ## Format the code and mend what can be mended by itself
+	@.ci/environment dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## Write both locks anew from the pyproject files; ARGS=--upgrade takes newer releases
+	@.ci/environment runtime
+	$(LOCK) --extra dev $(ARGS) --output-file requirements-dev.txt
+	$(LOCK) --constraint requirements-dev.txt $(ARGS) --output-file requirements.txt
+	@! grep -n '://' requirements.txt requirements-dev.txt
+
+bench: ## Measure, and compare with the limits
+	@.ci/environment dev
+	@for bench in benchmarks/*.py; do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done

@@ -1,0 +1,198 @@
+"""Writers that are killed, overtaken, cut off, or in the same place at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from codestory.graph import Fenced, GraphUnavailable, StaleBroker, connect, schema
+
+if TYPE_CHECKING:
+    from conftest import GraphUnderTest, Said, Wire
+
+    from codestory.graph import GraphSettings
+
+Sizes = Callable[[int, int], int]
+KILLED = -9
+MOST_TRANSACTIONS = 40
+
+
+@pytest.mark.parametrize("owner", ["filesystem", "blarify", "documentation_grapher"])
+async def test_a_writer_killed_after_any_transaction_is_made_good_by_the_next(
+    graph: GraphUnderTest, owner: str
+) -> None:
+    new = await _three_owners(graph, owner)
+    kills = unfinished = 0
+    for number in range(1, MOST_TRANSACTIONS):
+        job = graph.job(owner, new, (2 * number, 0), batch=4, kill_after_transactions=number)
+        [outcome] = graph.writers.run(job)
+        if outcome["code"] != KILLED:
+            break
+        kills += 1
+        unfinished += await _is_unfinished(graph, owner)
+        await _go_on(graph, owner, new, number)
+
+    assert outcome["code"] == 0
+    assert kills >= 4
+    assert unfinished, "no kill left a source half written, so this proves too little"
+
+
+async def test_a_writer_killed_at_any_moment_is_made_good_by_the_next(graph: GraphUnderTest, thorough: Sizes) -> None:
+    owner = "blarify"
+    new = await _three_owners(graph, owner)
+    kills = 0
+    for number in range(1, thorough(12, 60)):
+        seconds = 0.03 + 0.15 * random.Random(number).random()
+        [outcome] = graph.writers.run(graph.job(owner, new, (2 * number, 0), batch=4, kill_after_seconds=seconds))
+        kills += outcome["code"] == KILLED
+
+        await _go_on(graph, owner, new, number)
+
+    assert kills
+
+
+async def test_an_older_attempt_is_refused_and_changes_nothing(graph: GraphUnderTest) -> None:
+    rng = random.Random(3)
+    first, second = graph.some(rng, "blarify"), graph.some(rng, "blarify")
+    await graph.write("blarify", first, (2, 5))
+    before = await graph.digest()
+
+    with pytest.raises(Fenced, match="attempt 4 is older than 5"):
+        await graph.write("blarify", second, (2, 4))
+    with pytest.raises(StaleBroker, match="message broker set up later"):
+        await graph.write("blarify", second, (1, 999))
+
+    assert await graph.digest() == before
+    await graph.write("blarify", second, (3, 1))
+    await graph.agrees()
+
+
+async def test_of_an_old_and_a_new_attempt_at_once_the_new_ones_content_stays(
+    graph: GraphUnderTest, thorough: Sizes
+) -> None:
+    rng = random.Random(5)
+    old, new = graph.some(rng, "blarify"), graph.some(rng, "blarify")
+    graph.said["blarify"] = new
+    fenced = 0
+    for number in range(1, thorough(25, 100)):
+        late = rng.random() * 0.1
+
+        outcomes = graph.writers.run(
+            graph.job("blarify", old, (number, 0), batch=4),
+            graph.job("blarify", new, (number, 1), batch=4, delay_seconds=late),
+        )
+
+        assert [outcome["code"] for outcome in outcomes] == [0, 0]
+        assert "written" in outcomes[1], outcomes
+        fenced += outcomes[0].get("error") == "Fenced"
+        await graph.agrees()
+        await graph.write("blarify", old, (number, 2))
+        graph.said["blarify"] = new
+    assert fenced, "no old attempt was overtaken, so this proves too little"
+
+
+async def test_three_owners_at_once_lose_and_double_nothing(graph: GraphUnderTest, thorough: Sizes) -> None:
+    rng = random.Random(7)
+    for number in range(thorough(100, 300)):
+        for owner in graph.owners:
+            graph.said[owner] = graph.some(rng, owner)
+
+        outcomes = graph.writers.run(
+            *(graph.job(owner, graph.said[owner], (1, number), batch=5) for owner in graph.owners)
+        )
+
+        assert all("written" in outcome for outcome in outcomes), outcomes
+        await graph.agrees()
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_written_twice(
+    graph: GraphUnderTest, wire: tuple[Wire, GraphSettings]
+) -> None:
+    through, settings = wire
+    rng = random.Random(11)
+    for number in range(6):
+        owner = graph.owners[number % 3]
+        through.lose = set(range(through.commits + 1, through.commits + 60, 2))
+        async with connect(settings) as driver:
+            await graph.over(driver).write(owner, graph.some(rng, owner, graph.said.get(owner)), (1, number), batch=5)
+
+        await graph.agrees()
+    assert through.lost > 10, "too few answers were lost for this to prove anything"
+
+
+async def test_a_writer_waits_for_a_server_that_is_away_and_goes_on(
+    graph: GraphUnderTest, wire: tuple[Wire, GraphSettings]
+) -> None:
+    through, settings = wire
+    said = graph.some(random.Random(13), "blarify")
+    steps = 0
+
+    def progress(_done: int, _total: int) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
+            through.cut()
+            asyncio.get_running_loop().call_later(0.3, setattr, through, "is_down", False)
+
+    async with connect(settings) as driver:
+        await graph.over(driver).write("blarify", said, batch=5, progress=progress)
+
+    await graph.agrees()
+
+
+async def test_a_writer_whose_server_stays_away_says_so(
+    graph: GraphUnderTest, wire: tuple[Wire, GraphSettings]
+) -> None:
+    through, settings = wire
+    through.cut()
+
+    async with connect(settings.model_copy(update={"graph_retry_seconds": 0.2})) as driver:
+        with pytest.raises(GraphUnavailable, match="cannot be reached"):
+            await graph.over(driver).write("blarify", graph.says())
+
+
+async def test_processes_that_make_the_schema_at_once_all_succeed(graph: GraphUnderTest) -> None:
+    labels = [f"Schema{graph.repository[-6:]}{letter}" for letter in "abcdef"]
+    job = {**graph.job("blarify", graph.says()), "labels": labels, "ensure": True}
+    try:
+        outcomes = graph.writers.run(job, job, job, job)
+
+        assert outcomes == [{"code": 0}] * 4
+        async with graph.driver.session(database=graph.settings.neo4j_database) as session:
+            assert set(labels) <= set(await schema.labels(session))
+    finally:
+        await graph.forget_labels(*labels)
+
+
+async def _three_owners(graph: GraphUnderTest, owner: str) -> Said:
+    """All have written; returns what `owner` says next, one source of it too big for a transaction."""
+    rng = random.Random(19)
+    for each in graph.owners:
+        await graph.write(each, graph.some(rng, each), (1, 0))
+    new = graph.some(random.Random(99), owner, graph.said[owner])
+    type_, a, b = graph.ends[owner][0]
+    big = {(type_, a, graph.id(a, 1), b, graph.id(b, number)): {"size": 77} for number in range(9)}
+    return graph.says(new.nodes, new.relationships | big)
+
+
+async def _go_on(graph: GraphUnderTest, owner: str, new: Said, number: int) -> None:
+    """The next attempt may say the same, what was there before, or something else."""
+    old = graph.said[owner]
+    other = graph.some(random.Random(5), owner)
+    await graph.write(owner, [new, other, old][number % 3], (2 * number, 1))
+    await graph.agrees()
+    await graph.write(owner, old, (2 * number + 1, 0))
+    await graph.agrees()
+
+
+async def _is_unfinished(graph: GraphUnderTest, owner: str) -> bool:
+    async with graph.driver.session(database=graph.settings.neo4j_database) as session:
+        labels = await schema.labels(session)
+    for label in labels:
+        if await graph.query(f"MATCH (n:{label} {{repo: $repo}}) WHERE n._out_{owner} = '?' RETURN n.id AS id"):
+            return True
+    return False
