@@ -1,5 +1,5 @@
-"""Runs the orchestrator or a step as it is, but writes down the name of each write, and at a point that a file names dies
-or stops just before it: `python crashing.py orchestrator | STEP`.
+"""Runs the orchestrator or a step as it is, but writes down the name of each write, and at a point that a file names
+dies or stops just before it: `python crashing.py orchestrator | STEP`.
 
 CHAOS_HOOK: a folder. `point` in it names the point (`record#2`, or `stop record#2`); when it changes, counting starts
 anew. `log` gets the names."""

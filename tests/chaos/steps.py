@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -40,8 +41,8 @@ class Scripted(PipelineStep[Options]):
             os.kill(os.getppid(), signal.SIGKILL)
         if options.family:
             start_family(options.family)
-        if options.fork and os.fork() == 0:
-            time.sleep(600)
+        if options.fork:
+            leave_a_fork()
         if ctx.attempt <= options.exit_until:
             os._exit(139)
         if ctx.attempt >= options.slow_from:
@@ -62,18 +63,29 @@ class Scripted(PipelineStep[Options]):
         while (left := end - time.monotonic()) > 0:
             ctx.progress(int((options.seconds - left) * 100), int(options.seconds * 100), "ticks")
             await asyncio.sleep(min(0.05, left))
-        while options.gate and not os.path.exists(options.gate):  # noqa: ASYNC240, PTH110  # a test's file on this disk
+        while options.gate and not is_open(options.gate):  # noqa: ASYNC110  # the event is a file that a test makes
             await asyncio.sleep(0.05)
 
 
+def is_open(gate: str) -> bool:
+    return Path(gate).exists()
+
+
+def leave_a_fork() -> None:
+    if os.fork() == 0:
+        time.sleep(600)
+
+
 def start_family(path: str) -> None:
-    grandchild = "import subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); time.sleep(600)"
-    child = subprocess.Popen([sys.executable, "-c", grandchild], stdout=subprocess.PIPE, text=True)
+    parent = (
+        "import subprocess, time; "
+        "child = subprocess.Popen(['sleep', '600']); print(child.pid, flush=True); time.sleep(600)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
     assert child.stdout
-    line = child.stdout.readline()
-    with open(path + ".new", "w") as file:
-        file.write(f"{child.pid} {line}")
-    os.replace(path + ".new", path)
+    unfinished = Path(path + ".new")
+    unfinished.write_text(f"{child.pid} {child.stdout.readline()}")
+    unfinished.replace(path)
 
 
 class A(Scripted):

@@ -1,12 +1,9 @@
-"""A worker, or the process of its step, dies, stalls or is told to stop: each attempt ends once all the same."""
+"""A worker dies, stalls or is told to stop: each attempt ends once all the same."""
 
 import signal
-from pathlib import Path
 
-import psutil
 import pytest
 
-from codestory.testing import wait_until
 from codestory.testing_world import Worlds, plan
 
 pytestmark = pytest.mark.chaos
@@ -17,14 +14,14 @@ async def test_a_step_whose_worker_is_killed_is_started_again_by_another(worlds:
         world.orchestrator()
         first = world.worker("a")
         await world.ready("a")
-        gate = world.directory / "gate"
-        job = await world.submit(plan("a", gate=str(gate)))
+        gate = world.gate()
+        job = await world.submit(plan("a", gate=gate.path))
         await world.event(job, "a", "started")
 
         first.kill()
         world.worker("a")
         await world.event(job, "a", "started", 2)
-        gate.touch()
+        gate.open()
 
         await world.state(job, "COMPLETED")
         await world.sound(job)
@@ -39,8 +36,8 @@ async def test_a_worker_stopped_in_mid_step_is_replaced_and_says_nothing_when_it
         world.orchestrator()
         zombie = world.worker("a")
         await world.ready("a")
-        gate = world.directory / "gate"
-        job = await world.submit(plan("a", gate=str(gate)))
+        gate = world.gate()
+        job = await world.submit(plan("a", gate=gate.path))
         await world.event(job, "a", "started")
 
         world.stop(zombie, children=children)
@@ -48,7 +45,7 @@ async def test_a_worker_stopped_in_mid_step_is_replaced_and_says_nothing_when_it
         await world.event(job, "a", "started", 2)
         world.resume(zombie)
         [fenced] = await world.ended_attempts(zombie)
-        gate.touch()
+        gate.open()
 
         assert fenced["status"] == "fenced"
         await world.state(job, "COMPLETED")
@@ -79,15 +76,15 @@ async def test_a_worker_stopped_before_its_claim_does_not_disturb_a_later_attemp
         world.orchestrator()
         zombie = world.worker("a", "stop started#1")
         await world.ready("a")
-        gate = world.directory / "gate"
-        job = await world.submit(plan("a", fail_until=1, slow_from=2, gate=str(gate)))
+        gate = world.gate()
+        job = await world.submit(plan("a", fail_until=1, slow_from=2, gate=gate.path))
         await world.paused(zombie)
         world.worker("a")
         await world.event(job, "a", "started", 2)
 
         world.resume(zombie)
         await world.wrote(zombie, "ack#1")
-        gate.touch()
+        gate.open()
 
         await world.state(job, "COMPLETED")
         await world.sound(job)
@@ -127,7 +124,7 @@ async def test_an_attempt_that_kills_every_worker_fails_as_crashed(worlds: World
         world.orchestrator()
         worker = world.worker("a")
         await world.ready("a")
-        job = await world.submit(plan("a", kill_host=True), plan("b"))
+        job = await world.submit(plan("a", kill_host=True))
 
         for _ in range(3):
             await world.dead(worker)
@@ -138,7 +135,6 @@ async def test_an_attempt_that_kills_every_worker_fails_as_crashed(worlds: World
         step = await world.step_of(job, "a")
         assert step["attempts"][-1]["reason"] == "crashed"
         assert [e.body.get("starts", 1) for e in await world.events(job, "started")] == [1, 2, 3]
-        assert (await world.step_of(job, "b"))["state"] == "SKIPPED"
 
 
 async def test_a_worker_told_to_stop_gives_its_attempt_back_uncounted(worlds: Worlds) -> None:
@@ -146,15 +142,15 @@ async def test_a_worker_told_to_stop_gives_its_attempt_back_uncounted(worlds: Wo
         world.orchestrator()
         told = world.worker("a")
         await world.ready("a")
-        gate = world.directory / "gate"
-        job = await world.submit(plan("a", gate=str(gate)), retries=0)
+        gate = world.gate()
+        job = await world.submit(plan("a", gate=gate.path), retries=0)
         await world.event(job, "a", "started")
 
         told.send_signal(signal.SIGTERM)
         await world.dead(told)
         world.worker("a")
         await world.event(job, "a", "started", 2)
-        gate.touch()
+        gate.open()
 
         assert told.returncode == 0
         await world.state(job, "COMPLETED")
@@ -162,49 +158,3 @@ async def test_a_worker_told_to_stop_gives_its_attempt_back_uncounted(worlds: Wo
         step = await world.step_of(job, "a")
         assert [attempt.get("reason") for attempt in step["attempts"]] == ["shutdown", None]
         assert step["retries"] == 0
-
-
-async def test_a_step_whose_process_dies_is_tried_again(worlds: Worlds) -> None:
-    async with worlds() as world:
-        world.orchestrator()
-        world.worker("a")
-        world.worker("b")
-        await world.ready("a", "b")
-
-        alone = await world.submit(plan("a", exit_until=1))
-        with_a_fork = await world.submit(plan("b", exit_until=1, fork=True))
-
-        for job, name in ((alone, "a"), (with_a_fork, "b")):
-            await world.state(job, "COMPLETED")
-            await world.sound(job)
-            step = await world.step_of(job, name)
-            assert [attempt.get("reason") for attempt in step["attempts"]] == ["crashed", None]
-            assert step["retries"] == 1
-
-
-async def test_a_timeout_leaves_nothing_of_the_steps_family(worlds: Worlds) -> None:
-    async with worlds() as world:
-        world.orchestrator()
-        world.worker("a")
-        await world.ready("a")
-        await world.state(await world.submit(plan("a")), "COMPLETED")  # its process is warm: the limit is for the work
-        family = world.directory / "family"
-
-        job = await world.submit(
-            plan("a", family=str(family), seconds=600, of_step={"timeout_seconds": 10}), retries=0
-        )
-        await world.exists(family)
-        members = pids(family)
-        await world.state(job, "FAILED")
-
-        await world.sound(job)
-        assert (await world.step_of(job, "a"))["attempts"][-1]["reason"] == "timeout"
-        await wait_until(lambda: gone(members), "the family has ended", 10)
-
-
-def pids(path: Path) -> list[int]:
-    return [int(pid) for pid in path.read_text().split()]
-
-
-async def gone(members: list[int]) -> bool:
-    return not any(psutil.pid_exists(pid) for pid in members)

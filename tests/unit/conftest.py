@@ -32,6 +32,7 @@ def server() -> Iterator[tuple[str, Swapped]]:
     )
     running = uvicorn.Server(config)
     socket = config.bind_socket()
+    socket.listen()  # A test may ask before the thread does this.
     thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]})
     thread.start()
     try:

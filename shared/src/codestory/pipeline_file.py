@@ -14,14 +14,16 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from codestory.contracts.plans import ConfiguredStep, PipelineConfig, Retry
 from codestory.pipeline_rules import Location, broken, suggestion
 
-#: A hundred steps with long options take a tenth of this. It bounds the time that a hostile text can take.
-MAX_CHARACTERS: Final = 256 * 1024
+#: A hundred steps with long options take half of this. It bounds the time that a hostile text can take.
+MAX_CHARACTERS: Final = 64 * 1024
 #: Deeper than any option may be; the reader of YAML calls itself once for each level.
 MAX_DEPTH: Final = 40
-#: Values after aliases are followed: the text cannot multiply itself.
-MAX_VALUES: Final = 20_000
+#: Values, before and after aliases are followed: the text cannot multiply itself.
+MAX_VALUES: Final = 5_000
 #: More mistakes than these help nobody.
 MAX_MISTAKES: Final = 20
+#: Of a word that is wrong.
+MAX_SHOWN: Final = 60
 
 _TAG: Final = "tag:yaml.org,2002:"
 #: Read as YAML says; every other plain value is text, dates too, because options travel as JSON.
@@ -120,11 +122,15 @@ class _Unreadable(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's own, that stops before a deep text exhausts the stack."""
+    """PyYAML's own, that stops before a deep text exhausts the stack, or a long one our patience."""
 
     depth = 0
+    values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.values += 1
+        if self.values > 2 * MAX_VALUES:  # Keys are nodes too.
+            raise _Unreadable(self.line + 1, f"more than {MAX_VALUES} values")
         if self.depth >= MAX_DEPTH:
             raise _Unreadable(self.line + 1, f"nested deeper than {MAX_DEPTH} levels")
         self.depth += 1
@@ -186,7 +192,7 @@ class _Document:
         self.lines.setdefault(location, _line(node))
         self._values += 1
         if self._values > MAX_VALUES:
-            raise _Unreadable(_line(node), f"more than {MAX_VALUES} values, aliases followed")
+            raise _Unreadable(_line(node), f"more than {MAX_VALUES} values")
         if len(location) > MAX_DEPTH:
             raise _Unreadable(_line(node), "an alias refers to what holds it, or the text is nested too deep")
         match node:
@@ -201,7 +207,7 @@ class _Document:
                     self.wrong(location, "the text is not valid Unicode")
                 return node.value
             case _:
-                self.wrong(location, f"the tag {node.tag!r} is not known here")
+                self.wrong(location, f"the tag {node.tag[:MAX_SHOWN]!r} is not known here")
                 return None
 
     def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, JsonValue]:
@@ -212,7 +218,7 @@ class _Document:
                 continue
             inside = (*location, key.value)
             if key.value in values:
-                reason = f"the key {key.value!r} is stated twice (first on line {self.lines[inside]})"
+                reason = f"the key {key.value[:MAX_SHOWN]!r} is stated twice (first on line {self.lines[inside]})"
                 self.mistakes.append(Mistake(_line(key), reason))
                 continue
             self.lines[inside] = _line(key)
@@ -224,7 +230,7 @@ class _Document:
             value = cast("float | bool | None", yaml.constructor.SafeConstructor().construct_object(node))
         except (ValueError, LookupError, yaml.YAMLError):
             # PyYAML does not check what a tag claims (`!!bool maybe`), nor numbers such as `0b_`.
-            self.wrong(location, f"{node.value[:40]!r} is no value of its type: put it in quotes if it is text")
+            self.wrong(location, f"{node.value[:MAX_SHOWN]!r} is no value of its type: put it in quotes if it is text")
             return None
         if value is not None and not abs(value) < 2**63:
             self.wrong(location, "a number must be finite and fit 64 bits")
@@ -272,7 +278,7 @@ def _note_unknown_keys(document: _Document) -> None:
 def _note_unknown(document: _Document, location: Location, value: JsonValue, model: type[BaseModel]) -> None:
     for key in value if isinstance(value, dict) else ():
         if key not in model.model_fields:
-            document.wrong((*location, key), f"unknown key {key!r} ({suggestion(key, model.model_fields)})")
+            document.wrong((*location, key), f"unknown key {key[:MAX_SHOWN]!r} ({suggestion(key, model.model_fields)})")
 
 
 def _note_problem(document: _Document, kind: str, location: Location, message: str) -> None:

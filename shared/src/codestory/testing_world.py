@@ -151,14 +151,15 @@ class World:
 
         await self._until(there, f"{process.args} has written {name}")
 
-    async def exists(self, path: Path) -> None:
-        async def there() -> bool:
-            return path.exists()
+    def gate(self) -> "Gate":
+        """What a step may wait for: `plan("a", gate=gate.path)`, then `gate.open()`."""
+        return Gate(self._new("gate"))
 
-        await self._until(there, f"{path.name} is there")
+    def _new(self, what: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"{what}-", dir=self.directory)) / what
 
     async def ended_attempts(self, worker: Process) -> list[dict[str, Any]]:
-        """What this worker says at the end of each attempt, once it has ended one: the fenced ones are told only there."""
+        """What this worker says at the end of each attempt, once it has ended one. Fenced ones are told only there."""
         lines: list[dict[str, Any]] = []
 
         async def there() -> bool:
@@ -274,6 +275,12 @@ class World:
     async def step_of(self, job: str, name: str) -> dict[str, Any]:
         return next(step for step in (await self.show(job))["steps"] if step["name"] == name)
 
+    async def step_state(self, job: str, name: str, state: str) -> float:
+        async def there() -> bool:
+            return (await self.step_of(job, name))["state"] == state
+
+        return await self._until(there, f"{job}.{name} is {state}")
+
     async def jobs_on(self, repository: str) -> list[str]:
         """A request sent again, because no answer came, may have made more than one."""
         jobs = (await self.ask("GET", "/v1/ingest?limit=200")).json()["jobs"]
@@ -324,8 +331,8 @@ class World:
         """What RUN holds: `<step>.<job>`."""
         return {".".join(s.split(".")[-2:]) for s in await self.bus.subjects("RUN", self.bus.subject("run.>"))}
 
-    async def logs(self, job: str, step: str, event: str) -> list[dict[str, Any]]:
-        """The lines of this event on the stream LOGS, once there are any."""
+    async def logs(self, job: str, step: str, event: str, count: int = 1) -> list[dict[str, Any]]:
+        """The lines of this event on the stream LOGS, once there are so many."""
         subject = self.bus.subject("log", job, step)
         lines: list[dict[str, Any]] = []
 
@@ -337,7 +344,7 @@ class World:
                     message = await self.bus.js.get_msg(self.bus.stream("LOGS"), sequence, subject, next=True)
                     lines.append(parsed(message.data or b""))
                     sequence = (message.seq or 0) + 1
-            return any(line.get("event") == event for line in lines)
+            return sum(line.get("event") == event for line in lines) >= count
 
         await self._until(said, f"{event} on {subject}")
         return [line for line in lines if line.get("event") == event]
@@ -376,6 +383,26 @@ class World:
     def told(self) -> str:
         """The end of what all processes have logged."""
         return self.processes.log.read_text()[-4000:]
+
+
+class Gate:
+    """A file that a step waits for, or makes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.path = str(path)
+
+    def open(self) -> None:
+        self._path.touch()
+
+    async def opened(self) -> str:
+        """What stands in it, once it is there."""
+
+        async def there() -> bool:
+            return self._path.exists()
+
+        await wait_until(there, f"{self.path} is there", LIMIT)
+        return self._path.read_text()
 
 
 class Worlds:

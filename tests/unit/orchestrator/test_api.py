@@ -222,7 +222,7 @@ async def test_metrics_are_those_of_the_process() -> None:
         errors.NameTaken("shop", "https://h.org/shop"),
         errors.OutsideRoots(),
         errors.RepositoryRefused("The repository is empty."),
-        errors.UnknownStep(["x"], ["scan"], "The pipeline has no step"),
+        errors.UnknownStep("The pipeline has no", ["x"], ["scan"]),
         errors.UnknownOption("scan", "x\x1b[31m", []),
         errors.InvalidOption("scan", "depth", "no number"),
         errors.PipelineInvalid("The pipeline goes in a circle."),

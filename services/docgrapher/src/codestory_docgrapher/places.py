@@ -250,7 +250,7 @@ class Documents:
             return [folder]
         root = self.root(origin)
         if root is not None:
-            return [root, ""] if root else [""]
+            return [root]
         above = [folder]
         while above[-1]:
             above.append(posixpath.dirname(above[-1]))

@@ -115,8 +115,12 @@ class _Walk:
         self._starts[id(node)] = first
         title = node.next_node(nodes.title)
         text = " ".join(title.astext().split()) if title else ""
-        anchor, *aliases = node["ids"]
-        self.outline.headings.append(Heading(text, depth, anchor, first, body, tuple(aliases)))
+        ids: list[str] = node["ids"]
+        # A label spelled like its heading takes the plain id and leaves `heading-1` to the section. Both lead here.
+        natural = nodes.make_id(text)
+        anchor = natural if natural in ids else ids[0]
+        aliases = tuple(id_ for id_ in ids if id_ != anchor)
+        self.outline.headings.append(Heading(text, depth, anchor, first, body, aliases))
 
     def _lines_of_title(self, underline: int) -> tuple[int, int]:
         """First line of a title and first line after it. docutils says where its underline is."""

@@ -14,7 +14,7 @@ IngestionError
 └── ServiceUnavailable   503
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from codestory.pipeline_rules import suggestion
@@ -92,12 +92,13 @@ class UnknownStep(IngestionError):
     status = 422
     code = "unknown_step"
 
-    def __init__(self, names: Iterable[str], known: Iterable[str], where: str) -> None:
-        """`where`: who should know them, as the subject of a sentence: `The pipeline`, `No service`."""
-        names, known = tuple(names), tuple(known)
+    def __init__(self, where: str, names: Sequence[str], known: Iterable[str]) -> None:
+        """`where`: how the sentence begins that `step x` ends: `The pipeline has no`."""
         listed = ", ".join(_quoted(name) for name in names)
-        hint = suggestion(names[0], known) if len(names) == 1 else f"known: {', '.join(known) or 'none'}"
-        super().__init__(f"{where} {listed} ({hint}).")
+        noun = "step" if len(names) == 1 else "steps"
+        # Guessing at several words helps nobody: list what there is.
+        hint = suggestion(names[0] if len(names) == 1 else "", known)
+        super().__init__(f"{where} {noun} {listed} ({hint}).")
 
 
 class UnknownOption(IngestionError):

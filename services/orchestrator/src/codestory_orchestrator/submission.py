@@ -31,12 +31,12 @@ def allowed(path: Path, roots: tuple[Path, ...]) -> Path:
     """
     if not path.is_absolute():
         raise RepositoryRefused(
-            f"The repository {str(path)!r} is no absolute path; the service has no folder of yours."
+            f"The repository's path {str(path)!r} is not absolute: the service cannot know which folder you are in."
         )
     try:
         real = Path(os.path.realpath(path))
     except ValueError as error:
-        raise RepositoryRefused(f"The repository {str(path)!r} is no path: {error}.") from error
+        raise RepositoryRefused(f"The repository's path {str(path)!r} is none: {error}.") from error
     if roots and not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
         raise OutsideRoots
     return real
@@ -53,18 +53,18 @@ def plan(request: SubmitJob, config: PipelineConfig, known: Mapping[str, StepInf
     if rules := broken(pipeline):
         raise PipelineInvalid("The pipeline: " + "; ".join(rule.reason for rule in rules) + ".")
     names = tuple(step.name for step in pipeline.steps)
-    _refuse_unknown(request.steps, names, "The pipeline has no step")
+    _refuse_unknown(request.steps, names, "The pipeline has no")
     planned = pipeline.plan(request.steps)
-    _refuse_unknown([step.name for step in planned], known, "No service offers the step")
+    _refuse_unknown([step.name for step in planned], known, "No service offers the")
     _refuse_unknown(
-        request.step_options, [step.name for step in planned], "Options are given for, but the job does not run,"
+        request.step_options, [step.name for step in planned], "Options are given for, but the job does not run, the"
     )
     return tuple(_with_options(step, request, known[step.name]) for step in planned)
 
 
 def _refuse_unknown(names: Iterable[str], known: Collection[str], where: str) -> None:
     if unknown := [name for name in names if name not in known]:
-        raise UnknownStep(unknown, known, where)
+        raise UnknownStep(where, unknown, known)
 
 
 def _with_options(step: StepPlan, request: SubmitJob, info: StepInfo) -> StepPlan:

@@ -1,7 +1,6 @@
 """`codestory graph`: stats, digest, query."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -9,10 +8,9 @@ from typing import Annotated, TypeVar
 import typer
 from neo4j import AsyncDriver
 from pydantic import SecretStr
-from rich.table import Table
 
 from codestory import local
-from codestory.cli import arguments
+from codestory.cli import arguments, tables
 from codestory.cli.exits import BadUse, NoService
 from codestory.cli.screen import err, out, write_json
 from codestory.cli.text import counted, plain
@@ -21,8 +19,10 @@ from codestory.graph import GraphSettings, connect, queries
 from codestory.graph.queries import FoundRepository, GraphStats
 from codestory.repository_identity import identify
 
+#: A person waits no longer for a server that is away or busy. A step does.
+RETRY_SECONDS = 3.0
+
 Found = TypeVar("Found")
-Rows = list[dict[str, object]]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -43,7 +43,7 @@ def stats(repo: Repo, as_json: AsJson = False) -> None:
     if as_json:
         write_json({"name": found.name, **counts.model_dump(mode="json")})
     else:
-        _show_stats(found, counts)
+        tables.stats(out(), found, counts)
 
 
 @app.command()
@@ -57,7 +57,7 @@ def digest(repo: Repo, as_json: AsJson = False) -> None:
 
     found, value = _ask(settings, ask)
     if found.writing_steps:
-        err().print(f"Not final: {_steps(found.writing_steps)} has not finished writing.", soft_wrap=True)
+        err().print(tables.unfinished(found.writing_steps), soft_wrap=True)
     if as_json:
         write_json({"name": found.name, "repository": found.id, "digest": value})
     else:
@@ -82,7 +82,7 @@ def query(
     settings = _settings()
     parameters = arguments.options(param or ())
 
-    async def ask(driver: AsyncDriver) -> Rows:
+    async def ask(driver: AsyncDriver) -> tables.Rows:
         found = await _find(driver, settings, repo)
         bound = parameters | {"repo": found.id}
         return await queries.run_query(driver, cypher, bound, database=settings.neo4j_database)
@@ -91,13 +91,14 @@ def query(
     if as_json:
         write_json(rows)
     else:
-        _show_rows(rows)
+        tables.rows(out(), rows)
+        err().print(counted(len(rows), "row"))
 
 
 def _settings() -> GraphSettings:
     """The graph that CODESTORY_NEO4J_URI names, or that of the embedded stack."""
     if local.LocalSettings.read().neo4j_uri:
-        return GraphSettings()
+        return GraphSettings().model_copy(update={"graph_retry_seconds": RETRY_SECONDS})
     stack = local.find()
     if stack is None:
         raise NoService(
@@ -110,6 +111,7 @@ def _settings() -> GraphSettings:
         neo4j_user=access.user,
         neo4j_password=SecretStr(access.password),
         neo4j_database=access.database,
+        graph_retry_seconds=RETRY_SECONDS,
     )
 
 
@@ -137,47 +139,3 @@ async def _find(driver: AsyncDriver, settings: GraphSettings, repo: str) -> Foun
 def _folder(typed: str) -> Repository | None:
     path = Path(typed)
     return identify(path) if path.is_dir() else None
-
-
-def _show_stats(found: FoundRepository, counts: GraphStats) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(overflow="fold")
-    table.add_column(justify="right", no_wrap=True)
-    for heading, by_kind in (
-        ("Nodes", counts.nodes),
-        ("Relationships", counts.relationships),
-        ("Named, not written", counts.placeholders),
-    ):
-        if by_kind:
-            table.add_row(heading, f"{sum(by_kind.values()):,}", style="bold")
-        for kind, count in by_kind.items():
-            table.add_row(f"  {plain(kind)}", f"{count:,}")
-    screen = out()
-    screen.print(f"{plain(found.name)}: {_completeness(counts)}", soft_wrap=True)
-    screen.print(table)
-
-
-def _completeness(counts: GraphStats) -> str:
-    if counts.writing_steps:
-        return f"{_steps(counts.writing_steps)} has not finished writing"
-    return "nobody is writing" if counts.complete else "empty"
-
-
-def _show_rows(rows: Rows) -> None:
-    screen = out()
-    if rows:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in rows[0]:
-            table.add_column(plain(heading), overflow="fold")
-        for row in rows:
-            table.add_row(*map(_cell, row.values()))
-        screen.print(table)
-    err().print(counted(len(rows), "row"))
-
-
-def _cell(value: object) -> str:
-    return plain(value) if isinstance(value, str) else plain(json.dumps(value, ensure_ascii=False))
-
-
-def _steps(names: tuple[str, ...]) -> str:
-    return ", ".join(map(plain, names))

@@ -83,7 +83,7 @@ def _verdict(shown: JobView) -> Iterable[str]:
 
 def _steps(console: Console, shown: JobView) -> None:
     table = _table()
-    table.add_column("Step", overflow="fold")
+    table.add_column("Step", no_wrap=True, max_width=32, overflow="ellipsis")
     table.add_column("State", no_wrap=True)
     for heading in ("Time", "CPU", "Memory"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString, cast
 
 from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncManagedTransaction, AsyncSession, AsyncTransaction
@@ -11,6 +11,7 @@ from neo4j.exceptions import (
     AuthError,
     ClientError,
     ConfigurationError,
+    IncompleteCommit,
     ServiceUnavailable,
     SessionExpired,
     TransientError,
@@ -21,6 +22,8 @@ from codestory.graph.settings import GraphSettings
 
 #: The driver's own first delay is a second; two writers on one page wait milliseconds.
 FIRST_RETRY_SECONDS = 0.05
+#: Reads whose answers were lost one after the other, before the last try.
+READ_ATTEMPTS = 5
 #: Between two looks at a server that is starting.
 READY_POLL_SECONDS = 0.1
 
@@ -89,6 +92,9 @@ async def read(session: AsyncSession, query: str, **parameters: Any) -> list[Row
     async def work(tx: AsyncManagedTransaction) -> list[Row]:
         return await rows(tx, query, **parameters)
 
+    for _ in range(READ_ATTEMPTS):
+        with suppress(IncompleteCommit):  # for fear of writing twice the driver does not repeat it; a read may be
+            return await session.execute_read(work)
     return await session.execute_read(work)
 
 

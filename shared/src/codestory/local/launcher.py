@@ -18,7 +18,7 @@ from codestory.local.plan import Plan
 from codestory.local.processes import Member, end, wait_gone
 from codestory.local.record import StackRecord
 
-#: Writing a plan and detaching take a second at most; whoever waits longer waits for something that hangs. Seconds.
+#: Detaching takes a second at most, but for a supervisor that lost its record and is ending. Seconds on top of that.
 DETACHED = 30.0
 #: How much of a log is shown with an error.
 SHOWN_LINES = 15
@@ -66,7 +66,7 @@ def launch(paths: StatePaths, plan: Plan) -> StackRecord:
                 stderr=output,
                 cwd=paths.root,
                 start_new_session=True,
-                timeout=DETACHED,
+                timeout=plan.pace.look + 2 * plan.pace.stop_grace + DETACHED,
                 check=False,
             ).returncode
         except (OSError, subprocess.TimeoutExpired) as error:

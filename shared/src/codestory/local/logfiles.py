@@ -1,10 +1,13 @@
 """The logs of the stack: one file a process, bounded in size; how they are written, read and followed."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
+from typing import Self
 
 from codestory.local.errors import NoSuchLog
 from codestory.local.paths import StatePaths, state_paths
@@ -58,28 +61,35 @@ def logs(
     """The last lines of one process's log, or of each; with `follow` also those that come. Ends when the reader does.
 
     A step's log is found under the step's name too."""
-    paths = state_paths(state_dir)
-    files = _chosen(paths, name)
-    for file in files:
-        for line in tail(file, lines):
-            yield file.stem, line
-    if follow:
-        yield from _follow(files, poll)
+    files = _chosen(state_paths(state_dir), name)
+    with ExitStack() as opened:
+        # Where following begins is where the tail ends.
+        followers = [opened.enter_context(_Follower(file)) for file in files]
+        for follower in followers:
+            for line in tail(follower.file, lines, until=follower.begin):
+                yield follower.file.stem, line
+        while follow:
+            for follower in followers:
+                for line in follower.new_lines():
+                    yield follower.file.stem, line
+            time.sleep(poll)
 
 
-def tail(file: Path, lines: int) -> list[str]:
-    """The last lines of a log, also when it has just been rotated."""
-    found = _last_lines(file, lines)
+def tail(file: Path, lines: int, *, until: int | None = None) -> list[str]:
+    """The last lines of a log, also when it has just been rotated; with `until` as if it ended there."""
+    found = _last_lines(file, lines, until)
     if len(found) < lines:
         found = [*_last_lines(file.with_name(f"{file.name}.1"), lines - len(found)), *found]
     return found
 
 
-def _last_lines(file: Path, lines: int) -> list[str]:
+def _last_lines(file: Path, lines: int, until: int | None = None) -> list[str]:
     try:
         with file.open("rb") as source:
-            source.seek(max(0, file.stat().st_size - TAIL_BYTES))
-            text = source.read(TAIL_BYTES).decode(errors="replace")
+            end = file.stat().st_size if until is None else until
+            start = max(0, end - TAIL_BYTES)
+            source.seek(start)
+            text = source.read(end - start).decode(errors="replace")
     except OSError:
         return []
     return list(deque(text.splitlines(), maxlen=lines))
@@ -95,38 +105,35 @@ def _chosen(paths: StatePaths, name: str | None) -> list[Path]:
     return [file]
 
 
-def _follow(files: list[Path], poll: float) -> Iterator[tuple[str, str]]:
-    followed = [_Follower(file) for file in files]
-    while True:
-        for follower in followed:
-            for line in follower.new_lines():
-                yield follower.file.stem, line
-        time.sleep(poll)
-
-
 class _Follower:
     """Reads what is added to a log, over its rotations."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._inode, self._at = self._where()
+        self._source = file.open("rb")
+        self.begin = self._source.seek(0, os.SEEK_END)
         self._rest = b""
 
-    def new_lines(self) -> list[str]:
-        inode, size = self._where()
-        if inode != self._inode or size < self._at:
-            self._inode, self._at = inode, 0
-        if size == self._at:
-            return []
-        with self.file.open("rb") as source:
-            source.seek(self._at)
-            *whole, self._rest = (self._rest + source.read(TAIL_BYTES)).split(b"\n")
-            self._at = source.tell()
+    def new_lines(self) -> Iterator[str]:
+        """Those that are whole. What a rotated file still held comes before what the new one holds."""
+        yield from self._added()
+        if self._rotated():
+            self._source.close()
+            self._source = self.file.open("rb")
+            yield from self._added()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._source.close()
+
+    def _added(self) -> list[str]:
+        *whole, self._rest = (self._rest + self._source.read()).split(b"\n")
         return [line.decode(errors="replace") for line in whole]
 
-    def _where(self) -> tuple[int, int]:
+    def _rotated(self) -> bool:
         try:
-            status = self.file.stat()
-        except FileNotFoundError:
-            return 0, 0
-        return status.st_ino, status.st_size
+            return self.file.stat().st_ino != os.fstat(self._source.fileno()).st_ino
+        except FileNotFoundError:  # between two files
+            return False

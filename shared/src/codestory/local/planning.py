@@ -45,7 +45,7 @@ def new_plan(
     bus = _bus(paths, settings, ports)
     graph_part, graph_address = _graph(paths, settings, ports)
     told = {**bus.env, **graph_part.env, "PYTHONUNBUFFERED": "1"}
-    config = _config(paths, config)
+    config = _config(paths, config or settings.pipeline_config)
     orchestrator = services.orchestrator(
         python, {**told, **services.orchestrator_env(LOOPBACK, ports[_REST], config)}, version=version()
     )

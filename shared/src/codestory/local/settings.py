@@ -24,6 +24,9 @@ class LocalSettings(BaseSettings):
     #: The port of the REST API; otherwise a free one, kept over restarts.
     port: Port | None = None
 
+    #: The pipeline file of a new stack; one given to `start` goes before it.
+    pipeline_config: Path | None = None
+
     nats_url: str | None = None
     neo4j_uri: str | None = None
     neo4j_user: str = "neo4j"

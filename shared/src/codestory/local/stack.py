@@ -78,8 +78,9 @@ def start(
 ) -> Stack:
     """Start the stack, or find the one that runs and start the services of steps installed since.
 
-    `config`: the pipeline file; otherwise ./pipeline_config.yml, otherwise a default one in the state directory. A
-    running stack keeps its own unless one is given here. Without `wait` it may not answer yet when this returns."""
+    `config`: the pipeline file; otherwise the one of CODESTORY_PIPELINE_CONFIG, ./pipeline_config.yml, a default one in
+    the state directory. A running stack keeps its own unless one is given here. Without `wait` it may not answer yet
+    when this returns."""
     settings = settings or LocalSettings.read()
     say = on_progress or _silent
     paths = state_paths(settings.state_dir)

@@ -182,17 +182,22 @@ def main() -> None:
         os.close(announcing)
         os._exit(UP if os.read(written, 1) else REFUSED)
     os.close(written)
+    plan = Plan.read(paths.plan)
     try:
-        with FileLock(paths.supervisor_lock, timeout=0, mode=OWNER_ONLY):
-            _supervise(paths, announcing)
+        with FileLock(paths.supervisor_lock, timeout=_patience(plan.pace), mode=OWNER_ONLY):
+            _supervise(paths, plan, announcing)
     except Timeout:
         sys.exit(f"another supervisor has {paths.supervisor_lock}")
 
 
-def _supervise(paths: StatePaths, announcing: int) -> None:
+def _patience(pace: Pace) -> float:
+    """One whose record was taken away sees it at its next look and ends, services and servers within a grace each."""
+    return pace.look + 2 * pace.stop_grace + 1
+
+
+def _supervise(paths: StatePaths, plan: Plan, announcing: int) -> None:
     os.umask(0o077)  # what the processes store is for this user alone
     adopt_orphans()
-    plan = Plan.read(paths.plan)
     supervisor = Supervisor(paths, plan, _open_log(paths, plan.pace))
 
     def announce() -> None:

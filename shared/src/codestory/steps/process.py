@@ -101,6 +101,7 @@ class Child:
         self._signal(signal.SIGKILL)
         await self.process.wait()
         self._writer.close()
+        await asyncio.wait({self._output}, timeout=LAST_WORDS_SECONDS)
         self._output.cancel()
         self._exit.cancel()
 
@@ -122,8 +123,6 @@ class Child:
 
     async def _died(self) -> ChildDied:
         await self.kill(1.0)
-        with suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(self._output, 1.0)
         killed = self.process.returncode == -signal.SIGKILL and out_of_memory_kills() > self._kills_before
         return ChildDied(self.process.returncode, "\n".join(self._tail), out_of_memory=killed)
 

@@ -280,6 +280,7 @@ class Slot:
             job_id=running.command.job,
             step=running.command.step,
             attempt=running.command.attempt,
+            worker=self.worker,
             trace_id=telemetry.trace_id(span),
             status=event.kind if event else Verdict.FENCED,
             seconds=usage.seconds,

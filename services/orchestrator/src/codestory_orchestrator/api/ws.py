@@ -25,6 +25,7 @@ class Close(NamedTuple):
 
 
 ENDED = Close(1000, "the job has ended")
+BROKEN = Close(1011, "something went wrong in the service; its log has the details")
 CUT_OFF = Close(1012, "the service lost sight of the job; connect again")
 TOO_SLOW = Close(1013, "too slow; connect again")
 UNKNOWN = Close(4404, "there is no such job")
@@ -35,16 +36,22 @@ async def watch_job(websocket: WebSocket, job_id: str, ingestion: Orchestrator) 
     """Text frames, each a StatusMessage: the job as it is, then changes and heartbeats, last how it ended."""
     settings = cast("ApiSettings", websocket.app.state.settings)
     await websocket.accept()
+    close: Close | None = BROKEN
     try:
         close = await Watcher(websocket, settings).watch(ingestion.watch(possible(job_id)))
     except JobNotFound:
         close = UNKNOWN
     except IngestionError:
         close = CUT_OFF
-    if close:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(settings.ws_send_seconds):
-                await websocket.close(close.code, close.reason)
+    finally:
+        if close:
+            await _close(websocket, close, settings.ws_send_seconds)
+
+
+async def _close(websocket: WebSocket, close: Close, seconds: float) -> None:
+    with suppress(TimeoutError, WebSocketDisconnect):
+        async with asyncio.timeout(seconds):
+            await websocket.close(close.code, close.reason)
 
 
 class Watcher:

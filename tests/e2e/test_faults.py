@@ -1,0 +1,144 @@
+"""What a kill leaves behind: nothing. A step's service dies, or is stopped and comes back as a zombie, in mid-write."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from codestory.client import AsyncClient
+from codestory.contracts.api import JobView
+from codestory.testing import EmbeddedStack, Processes, wait_until
+
+pytestmark = pytest.mark.e2e
+
+#: Enough that the step is still at it when it is killed.
+FILES = 3000
+ONLY_FILESYSTEM = "steps:\n  - name: filesystem\n    concurrency: 2\n"
+
+
+@pytest.fixture(scope="module")
+def quick_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
+    """One whose commands are given to another worker after two seconds of silence; small transactions, many of them."""
+    stack = EmbeddedStack(
+        tmp_path_factory.mktemp("quick"),
+        CODESTORY_LOCAL_START_SECONDS="150",
+        CODESTORY_ACK_WAIT_SECONDS="2",
+        CODESTORY_PRESENCE_SECONDS="3",
+        CODESTORY_SLOTS="1",
+        CODESTORY_PROGRESS_SECONDS="0.1",
+        CODESTORY_GRAPH_BATCH_ROWS="20",
+    )
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    root = tmp_path / tmp_path.name
+    for number in range(FILES):
+        folder = root / f"folder{number % 50}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"file{number}.py").write_text(f"x = {number}\n" * 20)
+    return root
+
+
+def host(stack: EmbeddedStack, step: str) -> psutil.Process:
+    processes: list[dict[str, Any]] = stack.answer("service", "status")["processes"]
+    return psutil.Process(next(p["pid"] for p in processes if p["name"] == f"step-{step}"))
+
+
+def digest(stack: EmbeddedStack, repository: Path) -> str:
+    return stack.run("graph", "digest", repository.name).stdout.splitlines()[-1]
+
+
+async def writing(client: AsyncClient, job: str, share: float) -> None:
+    """Until this share of the work is done."""
+
+    async def far_enough() -> bool:
+        progress = (await client.get(job)).steps[0].progress
+        return bool(progress and progress.total and progress.done >= progress.total * share)
+
+    await wait_until(far_enough, f"{share:.0%} done", 60)
+
+
+async def ended(client: AsyncClient, job: str) -> JobView:
+    async def there() -> bool:
+        return (await client.get(job)).state.ended
+
+    await wait_until(there, f"{job} ended", 90)
+    return await client.get(job)
+
+
+async def test_a_killed_step_is_done_again_with_the_same_digest(quick_stack: EmbeddedStack, large: Path) -> None:
+    async with AsyncClient(quick_stack.start()) as client:
+        job = await client.submit(repository=str(large), steps=("filesystem",))
+        await writing(client, job.id, 0.5)
+
+        host(quick_stack, "filesystem").kill()
+        killed = await ended(client, job.id)
+        after_kill = digest(quick_stack, large)
+        clean = await client.submit(repository=str(large), steps=("filesystem",))
+        again = await ended(client, clean.id)
+
+    assert (killed.state, again.state) == ("COMPLETED", "COMPLETED")
+    assert again.steps[0].outcome
+    assert again.steps[0].outcome.written == {}
+    assert after_kill == digest(quick_stack, large)
+
+
+async def test_a_zombie_writes_nothing_once_it_has_been_replaced(
+    quick_stack: EmbeddedStack, large: Path, tmp_path: Path
+) -> None:
+    zombie = host(quick_stack, "filesystem")
+    second = Processes(zombie.environ(), tmp_path / "second.log")
+    family: list[psutil.Process] = []
+    async with AsyncClient(quick_stack.start()) as client:
+        try:
+            job = await client.submit(repository=str(large), steps=("filesystem",))
+            await writing(client, job.id, 0.5)
+            family = [zombie, *zombie.children(recursive=True)]
+            for process in family:
+                process.send_signal(signal.SIGSTOP)
+            worker = (await client.get(job.id)).steps[0].attempts[-1].worker
+            second.start(sys.executable, "-m", "codestory.steps.main", "filesystem")
+
+            async def replaced() -> bool:
+                return (await client.get(job.id)).steps[0].attempts[-1].worker != worker
+
+            await wait_until(replaced, "another worker has it", 60)
+            for process in family:
+                process.send_signal(signal.SIGCONT)
+            view = await ended(client, job.id)
+            after_zombie = digest(quick_stack, large)
+            clean = await client.submit(repository=str(large), steps=("filesystem",))
+            again = await ended(client, clean.id)
+        finally:
+            for process in family:
+                if process.is_running():
+                    process.send_signal(signal.SIGCONT)
+            second.close()
+
+    assert view.state == "COMPLETED"
+    assert view.steps[0].attempts[-1].worker != worker
+    assert again.steps[0].outcome
+    assert again.steps[0].outcome.written == {}
+    assert after_zombie == digest(quick_stack, large)
+
+
+def test_what_is_stopped_leaves_no_process(tmp_path: Path) -> None:
+    stack = EmbeddedStack(tmp_path / "stopped", CODESTORY_LOCAL_START_SECONDS="150")
+    stack.start()
+    status = stack.answer("service", "status")
+    pids = [process["pid"] for process in status["processes"]]
+    children = [child.pid for pid in pids for child in psutil.Process(pid).children(recursive=True)]
+
+    stack.stop()
+
+    assert [pid for pid in {*pids, *children} if psutil.pid_exists(pid)] == []

@@ -1,0 +1,128 @@
+"""Documents from text, a repository on disk, and a graph that records what it is given."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, cast
+
+import pytest
+
+from codestory.contracts.jobs import Repository
+from codestory.contracts.results import Progress
+from codestory.graph import GraphWriter, Node, Relationship, node_id
+from codestory.steps import StepContext, StepResult
+from codestory.steps.files import RepositoryFiles
+from codestory_docgrapher import formats
+from codestory_docgrapher.document import Document
+from codestory_docgrapher.parse import parse
+from codestory_docgrapher.step import DocumentationGrapherStep, Options
+
+REPOSITORY = "repo-id"
+
+
+@dataclass
+class RecordingGraph:
+    """Holds what was written last, and the symbols that another step is said to have written."""
+
+    symbols: list[Node] = field(default_factory=list[Node])
+    nodes: list[Node] = field(default_factory=list[Node])
+    relationships: list[Relationship] = field(default_factory=list[Relationship])
+
+    async def replace(self, nodes: Iterable[Node], relationships: Iterable[Relationship]) -> dict[str, int]:
+        self.nodes, self.relationships = list(nodes), list(relationships)
+        return {}
+
+    async def read(self, query: str, *, after: str, page: int) -> list[dict[str, Any]]:
+        """Answers the one question that the step asks: the symbols of a label, by id, a page at a time."""
+        names = ("name", "qualified_name", "path", "start_line", "docstring")
+        asked = sorted(
+            (node for node in self.symbols if f"(n:{node.label} " in query and node.id > after),
+            key=lambda node: node.id,
+        )
+        return [{"id": node.id} | {name: node.properties.get(name) for name in names} for node in asked[:page]]
+
+    def facts(self) -> set[tuple[object, ...]]:
+        """The relationships with what is known of them, their ends by path, anchor or name."""
+        return {
+            (
+                str(row.type),
+                self._name(row.source),
+                self._name(row.target),
+                *(
+                    (tuple(cast("list[str]", row.properties["evidence"])), row.properties["confidence"])
+                    if "evidence" in row.properties
+                    else ()
+                ),
+                *(tuple(cast("list[int]", row.properties["lines"])) if "lines" in row.properties else ()),
+            )
+            for row in self.relationships
+        }
+
+    def _name(self, node: str) -> str:
+        for known in [*self.nodes, *self.symbols]:
+            if known.id == node:
+                place = str(known.properties["path"])
+                anchor = known.properties.get("anchor")
+                return f"{place}:{known.properties['name']}" if known in self.symbols else _named(place, anchor)
+        return self.files[node]
+
+    files: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def _named(path: str, anchor: object) -> str:
+    return path if anchor is None else f"{path}#{anchor}"
+
+
+@pytest.fixture
+def document() -> Callable[..., Document]:
+    """A document from its path and its text, which may be indented."""
+
+    def make(path: str, text: str) -> Document:
+        text = dedent(text).lstrip("\n")
+        return parse(path, text, formats.format_of(path, text, wanted=["*"]) or "")
+
+    return make
+
+
+@pytest.fixture
+def graph() -> RecordingGraph:
+    return RecordingGraph()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[Mapping[str, str | bytes]], Path]:
+    root = tmp_path / "repository"
+    root.mkdir()
+
+    def make(contents: Mapping[str, str | bytes]) -> Path:
+        for name, content in contents.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return root
+
+    return make
+
+
+@pytest.fixture
+def run(graph: RecordingGraph) -> Callable[..., Awaitable[StepResult]]:
+    """Runs the step on a directory; `said` gets its progress."""
+
+    async def run(root: Path, *, said: list[Progress] | None = None, **options: Any) -> StepResult:
+        with RepositoryFiles(root) as files:
+            graph.files = {node_id(REPOSITORY, "File", entry.path): entry.path for entry in files.walk()}
+            context = StepContext(
+                job="job",
+                attempt=1,
+                repository=Repository(id=REPOSITORY, name="example", path=str(root)),
+                options=Options(**options),
+                files=files,
+                graph=cast("GraphWriter", graph),
+                log=logging.getLogger("test"),
+                report=(said if said is not None else list[Progress]()).append,
+            )
+            return await DocumentationGrapherStep().execute(context)
+
+    return run
