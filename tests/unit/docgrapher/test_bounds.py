@@ -1,6 +1,8 @@
 """What one document may take, and that any text parses, the same way every time."""
 
 import threading
+from contextlib import suppress
+from itertools import pairwise
 from time import process_time
 
 import pytest
@@ -15,86 +17,17 @@ FORMATS = ["markdown", "restructuredtext", "text"]
 
 #: Pieces of markup of all formats, and what has broken parsers.
 PIECES = st.one_of(
+    st.sampled_from(["# ", "## ", "=====\n", "-----\n", "~~~\n", "* ", "- ", "1. ", "> ", "    ", "\t", "\n", "\n\n"]),
+    st.sampled_from(["`", "``", "```\n", "[a](b)", "[a]: b\n", "[", "]", "(", ")", "<", ">", "![x](y.png)", "\\", "|"]),
+    st.sampled_from(["<!--", "-->", "<![", "<a href=", "---\n", "+++\n", "title: x", "{#id}", "&#xD800;", "&#0;"]),
     st.sampled_from(
-        [
-            "# ",
-            "## ",
-            "=====\n",
-            "-----\n",
-            "~~~\n",
-            "* ",
-            "- ",
-            "1. ",
-            "> ",
-            "    ",
-            "\t",
-            "\n",
-            "\n\n",
-            "`",
-            "``",
-            "```\n",
-            "[a](b)",
-            "[a]: b\n",
-            "[",
-            "]",
-            "(",
-            ")",
-            "<",
-            ">",
-            "<!--",
-            "-->",
-            "<![",
-            "<a href=",
-            "![x](y.png)",
-            "\\",
-            ".. ",
-            "::",
-            ".. _a:",
-            ".. _a: b_\n",
-            ".. note::",
-            ".. include:: /etc/passwd\n",
-            ".. toctree::\n",
-            ".. role:: x\n",
-            ":ref:`a`",
-            ":x:`y`",
-            "`z`_",
-            "`z`__",
-            "a_",
-            "[1]_",
-            "[#]_",
-            ".. [1] x\n",
-            "",
-            "s",
-            "",
-            ".. ",
-            "s",
-            " unicode:: 0xD800\n",
-            ".. ",
-            "s",
-            " replace:: ",
-            "s",
-            "\n",
-            "+--+\n",
-            "",
-            "a ",
-            "\n",
-            "=== ===\n",
-            "---\n",
-            "+++\n",
-            "title: x",
-            "{#id}",
-            "&#xD800;",
-            "&#0;",
-            "\u2028",
-            "\x0b",
-            "\x85",
-            "\ufeff",
-            "../../etc/passwd",
-            "a/b.py",
-            "é",
-            "🎉",
-        ]
+        [".. ", "::", ".. _a:", ".. _a: b_\n", ".. note::", ".. include:: /etc/passwd\n", ".. toctree::\n"]
     ),
+    st.sampled_from(
+        [".. role:: x\n", ":ref:`a`", ":x:`y`", "`z`_", "`z`__", "a_", "[1]_", "[#]_", ".. [1] x\n", "|s|"]
+    ),
+    st.sampled_from([".. |s| unicode:: 0xD800\n", ".. |s| replace:: |s|\n", "+--+\n", "|a |\n", "=== ===\n"]),
+    st.sampled_from(["\u2028", "\x0b", "\x85", "\ufeff", "../../etc/passwd", "a/b.py", "é", "🎉"]),
     st.text(max_size=8),
 )
 MARKUP = st.lists(PIECES, max_size=40).map("".join)
@@ -120,7 +53,7 @@ def test_every_section_is_a_piece_of_the_text_and_follows_the_one_before(format_
 
     assert all(section.text in text for section in sections)
     assert all(1 <= section.start_line <= section.end_line <= lines for section in sections)
-    assert all(before.end_line < after.start_line for before, after in zip(sections, sections[1:], strict=False))
+    assert all(before.end_line < after.start_line for before, after in pairwise(sections))
 
 
 def test_a_document_that_would_take_hours_is_given_up() -> None:
@@ -135,10 +68,8 @@ def test_a_document_that_would_take_hours_is_given_up() -> None:
 @pytest.mark.parametrize("format_", FORMATS)
 def test_deep_nesting_parses_or_is_named(format_: str) -> None:
     for text in (">" * 5_000, "".join(f"{' ' * depth}- x\n" for depth in range(1_000)), "   .. note::\n\n" * 50):
-        try:
-            parse("a", text, format_, Bounds(cpu_seconds=2))
-        except Unparsable as error:
-            assert error.reason
+        with suppress(Unparsable):
+            assert parse("a", text, format_, Bounds(cpu_seconds=2))
 
 
 def test_the_limit_does_nothing_outside_of_the_main_thread() -> None:
@@ -158,12 +89,11 @@ def test_the_limit_does_nothing_outside_of_the_main_thread() -> None:
 
 def test_the_limit_ends_with_its_block() -> None:
     with pytest.raises(OutOfTime), cpu_limit(0.05):
-        while True:
-            pass
+        sum(number for number in range(10**9))
     with cpu_limit(0.05):
         pass
 
-    assert sum(range(5_000_000))
+    assert sum(number for number in range(2_000_000))
 
 
 def test_long_text_of_a_section_is_cut_and_says_so() -> None:

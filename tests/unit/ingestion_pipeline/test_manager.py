@@ -148,7 +148,6 @@ def test_a_job_can_be_looked_at_waited_for_and_cancelled(url: str) -> None:
     assert manager.wait("job1", timeout=10).id == "job1"
     assert manager.cancel("job1").state == "CANCELLING"
     assert [job.id for job in manager.jobs()] == ["job1"]
-    manager.close()
 
 
 def test_the_service_that_is_named_in_the_environment_is_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

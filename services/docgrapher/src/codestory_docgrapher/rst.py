@@ -124,10 +124,9 @@ class _Walk:
 
     def _lines_of_title(self, underline: int) -> tuple[int, int]:
         """First line of a title and first line after it. docutils says where its underline is."""
-        first = max(underline - 1, 1)
-        if underline > 2 and self._lines[underline - 3].strip() == self._lines[underline - 1].strip():
-            first = underline - 2
-        return first, underline + 1
+        above, free = underline - 2, self.outline.headings[-1].body if self.outline.headings else 1
+        overlined = above >= free and self._lines[above - 1].strip() == self._lines[underline - 1].strip()
+        return above if overlined else max(underline - 1, 1), underline + 1
 
     def _element(self, node: nodes.Element) -> None:
         if isinstance(node, nodes.TextElement) and not isinstance(node, nodes.Inline):

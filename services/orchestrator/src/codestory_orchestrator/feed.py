@@ -7,13 +7,13 @@ from contextlib import suppress
 from faststream.nats import NatsMessage
 from pydantic import ValidationError
 
-from codestory.bus import Bus
+from codestory.bus import LOST, Bus
 from codestory.contracts.api import StatusMessage
 from codestory.contracts.events import StepProgressed
 from codestory.contracts.jobs import Job
 from codestory.contracts.results import Progress, Usage
 from codestory.contracts.values import now
-from codestory_orchestrator.errors import JobNotFound
+from codestory_orchestrator.errors import JobNotFound, ServiceUnavailable
 from codestory_orchestrator.store import JobStore
 from codestory_orchestrator.views import job_view
 
@@ -48,7 +48,11 @@ class Feed:
 
     async def watch(self, job_id: str) -> AsyncIterator[StatusMessage]:
         """First the job as it is, then what changes, last how it ended."""
-        if not await self.store.read(job_id):
+        try:
+            found = await self.store.read(job_id)
+        except LOST as error:
+            raise ServiceUnavailable from error
+        if not found:
             raise JobNotFound(job_id)
         changed = asyncio.Event()
         self._changed.setdefault(job_id, set()).add(changed)
@@ -56,11 +60,13 @@ class Feed:
         try:
             async for message in self._messages(job_id, changed):
                 yield message
+        except LOST as error:
+            raise ServiceUnavailable from error
         finally:
             self._forget(job_id, changed)
 
     async def _messages(self, job_id: str, changed: asyncio.Event) -> AsyncIterator[StatusMessage]:
-        seen, said = 0, dict[str, StepProgressed]()
+        seen, seq, said = 0, 0, dict[str, StepProgressed]()
         while True:
             changed.clear()
             found = await self.store.read(job_id, fresh=False)
@@ -69,16 +75,18 @@ class Feed:
             job, revision = found
             if revision != seen:
                 seen = revision
+                seq = max(seq + 1, revision)
                 kind = "ended" if job.state.ended else "job"
                 progress = await self.progress(job)
-                yield StatusMessage(kind=kind, seq=revision, job=job_view(job, revision, progress=progress), at=now())
+                yield StatusMessage(kind=kind, seq=seq, job=job_view(job, revision, progress=progress), at=now())
                 if job.state.ended:
                     return
             for step, news in list(self._progress.get(job_id, {}).items()):
                 if said.get(step) != news and news.attempt == job.steps[step].attempt and job.steps[step].state.active:
                     said[step] = news
+                    seq += 1
                     yield StatusMessage(
-                        kind="progress", seq=seen, step=step, progress=news.progress, usage=news.usage, at=news.at
+                        kind="progress", seq=seq, step=step, progress=news.progress, usage=news.usage, at=news.at
                     )
             await changed.wait()
 

@@ -194,6 +194,8 @@ def _said(job: JobView, step: StepView) -> str:
     """What there is to say about the step now."""
     if step.state is StepState.WAITING and job.waits_for:
         return f"waits for job {', '.join(map(plain, job.waits_for))}"
+    if step.state is StepState.READY:
+        return "in the queue"
     if step.state is StepState.RETRYING:
         return f"retry {step.retries} of {step.max_retries}: {plain(step.message)}"
     if step.state is StepState.RUNNING:

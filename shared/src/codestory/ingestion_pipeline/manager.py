@@ -1,11 +1,10 @@
 """Starts jobs and says how they are doing, with a pipeline file of the caller's own."""
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from codestory import local, pipeline_file
-from codestory.client import Client, ServiceUnreachable, Submission
+from codestory.client import Client, Submission
 from codestory.contracts.api import JobView
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.values import Priority
@@ -21,7 +20,6 @@ class PipelineManager:
     def __init__(self, config_path: str | Path | None = None, url: str | None = None) -> None:
         self._config_path = None if config_path is None else Path(config_path).absolute()
         self._url = url
-        self._client: Client | None = None
         self._pipeline()
 
     def start_job(
@@ -71,22 +69,9 @@ class PipelineManager:
         with self._service() as client:
             return client.jobs(limit)
 
-    def close(self) -> None:
-        """Let go of the connection. The next call makes a new one."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
     def _pipeline(self) -> PipelineConfig | None:
         return None if self._config_path is None else pipeline_file.load(self._config_path)
 
-    @contextmanager
-    def _service(self) -> Generator[Client]:
-        """The service. One that does not answer is looked for again by the next call: it may have moved."""
-        if self._client is None:
-            self._client = Client(self._url or local.service_url() or local.start(self._config_path).url)
-        try:
-            yield self._client
-        except ServiceUnreachable:
-            self.close()
-            raise
+    def _service(self) -> Client:
+        """A connection to the service, looked for at each call: it may have moved since the last."""
+        return Client(self._url or local.service_url() or local.start(self._config_path).url)

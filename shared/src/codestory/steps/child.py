@@ -83,17 +83,18 @@ async def work(step: AnyStep, host: Host) -> None:
 
 
 async def attempt(step: AnyStep, run: RunFrame, writer: GraphWriter, host: Host) -> StepOutcome:
-    context = StepContext(
-        job=run.job,
-        attempt=run.attempt,
-        repository=run.repository,
-        options=parse_options(step, run),
-        files=RepositoryFiles(Path(run.repository.path), FileSettings()),
-        graph=writer,
-        log=logging.getLogger(f"codestory.step.{step.name}"),
-        report=host.progress,
-    )
-    return (await step.execute(context)).outcome()
+    with RepositoryFiles(Path(run.repository.path), FileSettings()) as files:
+        context = StepContext(
+            job=run.job,
+            attempt=run.attempt,
+            repository=run.repository,
+            options=parse_options(step, run),
+            files=files,
+            graph=writer,
+            log=logging.getLogger(f"codestory.step.{step.name}"),
+            report=host.progress,
+        )
+        return (await step.execute(context)).outcome()
 
 
 def parse_options(step: AnyStep, run: RunFrame) -> BaseModel:
