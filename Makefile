@@ -60,4 +60,6 @@ lock: ## Write both locks anew from the pyproject files; ARGS=--upgrade takes ne
 
 bench: ## Measure, and compare with the limits
 	@.ci/environment dev
-	@for bench in benchmarks/*.py; do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done
+	@for bench in benchmarks/*.py; do \
+	[ -e "$$bench" ] || { echo "There is no benchmark yet." >&2; exit 1; }; \
+	echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done

@@ -23,10 +23,7 @@ async def test_a_running_step_that_listens_to_nothing_is_ended_by_its_worker(wor
 
 
 async def test_a_job_that_waits_for_a_token_is_cancelled_without_having_run(world: World) -> None:
-    gate = world.gate()
-    holders = [await world.submit(plan("a", gate=gate.path)) for _ in range(4)]  # as many as run at once
-    for holder in holders:
-        await world.event(holder, "a", "started")
+    gate, holders = await world.hold_all_tokens()
     job = await world.submit(plan("a"))
 
     await world.cancel(job)
@@ -109,9 +106,11 @@ async def test_a_job_whose_worker_is_dead_is_ended_by_the_orchestrator(worlds: W
 
 async def test_a_job_whose_last_step_completes_meanwhile_is_completed(worlds: Worlds) -> None:
     """The worker stops with its result ready, the job is cancelled, the worker says its result in time."""
-    async with worlds(CODESTORY_ACK_WAIT_SECONDS="60", CODESTORY_CANCEL_GRACE_SECONDS="60") as world:
+    async with worlds(
+        CODESTORY_ACK_WAIT_SECONDS="60", CODESTORY_CANCEL_GRACE_SECONDS="60", CODESTORY_PRESENCE_SECONDS="60"
+    ) as world:
         world.orchestrator()
-        worker = world.worker("a", "stop completed#1", CODESTORY_PRESENCE_SECONDS="60")
+        worker = world.worker("a", "stop completed#1")
         await world.ready("a")
         job = await world.submit(plan("a"))
         await world.paused(worker)

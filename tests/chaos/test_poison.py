@@ -60,10 +60,7 @@ async def test_an_unreadable_event_stops_nobody(world: World) -> None:
 
 async def waiting(world: World) -> tuple[Gate, str, list[str]]:
     """A job whose command waits behind others, which run until the gate opens."""
-    gate = world.gate()
-    holders = [await world.submit(plan("a", gate=gate.path)) for _ in range(4)]  # as many as run at once
-    for holder in holders:
-        await world.event(holder, "a", "started")
+    gate, holders = await world.hold_all_tokens()
     return gate, await world.submit(plan("a")), holders
 
 

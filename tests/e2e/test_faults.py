@@ -16,7 +16,7 @@ from codestory.testing import EmbeddedStack, Processes, wait_until
 pytestmark = pytest.mark.e2e
 
 #: Enough that the step is still at it when it is killed.
-FILES = 3000
+FILES = 800
 ONLY_FILESYSTEM = "steps:\n  - name: filesystem\n    concurrency: 2\n"
 
 
@@ -30,7 +30,7 @@ def quick_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSt
         CODESTORY_PRESENCE_SECONDS="3",
         CODESTORY_SLOTS="1",
         CODESTORY_PROGRESS_SECONDS="0.1",
-        CODESTORY_GRAPH_BATCH_ROWS="20",
+        CODESTORY_GRAPH_BATCH_ROWS="25",
     )
     try:
         stack.start()

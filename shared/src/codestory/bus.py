@@ -33,6 +33,8 @@ WRONG_SEQUENCE, NO_ROOM, NO_MESSAGE = 10071, 10077, 10037
 MISSING_SECONDS = 0.2
 #: The statuses of a pull that has simply found nothing, or no more.
 NOTHING = frozenset({"404", "408"})
+#: Older than anything stored.
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 #: Header names. Attempt and After stand here too, so that a command whose body is unreadable can still be fenced.
 ATTEMPT, AFTER, TRACE = "Codestory-Attempt", "Codestory-After", "traceparent"
 
@@ -94,7 +96,7 @@ class Stored:
     data: bytes
     headers: dict[str, str] = field(default_factory=dict[str, str])
     #: When the server stored it.
-    at: datetime = datetime.min.replace(tzinfo=UTC)
+    at: datetime = LONG_AGO
 
     @property
     def kind(self) -> str:
@@ -297,7 +299,7 @@ class Bus:
             try:
                 msg = await self.js.get_msg(self.stream(stream), subject=subject)
                 headers = cast("dict[str, str]", msg.headers or {})
-                at = msg.time or datetime.min.replace(tzinfo=UTC)
+                at = msg.time or LONG_AGO
                 return Stored(msg.subject or "", msg.seq or 0, msg.data or b"", dict(headers), at)
             except nats.js.errors.NotFoundError as error:
                 if error.err_code == NO_MESSAGE:  # anything else: the stream itself is missing
@@ -329,6 +331,7 @@ class Bus:
         step: str,
         event: StepEvent,
         after: int,
+        *,
         patience: float | None = None,
         epoch: int | None = None,
     ) -> int:
@@ -401,7 +404,8 @@ class Puller:
         found: list[Msg] = []
         while len(found) < most:
             try:
-                msg = await asyncio.wait_for(self._queue.get(), patience)
+                async with asyncio.timeout(patience):
+                    msg = await self._queue.get()
             except TimeoutError:
                 break
             if msg is None:

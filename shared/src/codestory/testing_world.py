@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import httpx
 import nats.js.errors
 import psutil
+from nats.aio.msg import Msg
 
-from codestory.bus import Bus, BusSettings, parsed
-from codestory.contracts.events import TERMINAL
+from codestory.bus import ORCHESTRATOR, Bus, BusSettings, Puller, parsed
+from codestory.contracts.events import TERMINAL, StepStarted
+from codestory.contracts.values import now
 from codestory.testing import NatsServer, Processes, free_port, install_steps, wait_until
 
 #: Steps of `steps.py` in the folder of scripts.
@@ -41,6 +43,8 @@ FAST = {
 }
 #: For what must happen, however busy the machine is. Nothing waits so long when all is well.
 LIMIT = 60.0
+#: An orchestrator that has lost its bus, or has none yet, says so.
+UNAVAILABLE = 503
 
 Process = subprocess.Popen[bytes]
 #: One step of a job's plan, as the API takes it.
@@ -59,6 +63,26 @@ def plan(name: str, **options: Any) -> Plan:
     """One step of a job, with the options that say how it behaves. In `of_step`: what is no option of its own."""
     of_step = options.pop("of_step", {})
     return {"name": name, "options": options, **of_step}
+
+
+class Gate:
+    """A file that a step waits for, or makes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.path = str(path)
+
+    def open(self) -> None:
+        self._path.touch()
+
+    async def opened(self) -> str:
+        """What stands in it, once it is there."""
+
+        async def there() -> bool:
+            return self._path.exists()
+
+        await wait_until(there, f"{self.path} is there", LIMIT)
+        return self._path.read_text()
 
 
 class World:
@@ -123,11 +147,11 @@ class World:
     def worker(self, step: str, point: str = "", **environment: str) -> Process:
         return self._start(step, point, **environment)
 
-    def _start(self, what: str, point: str, **environment: str) -> Process:
+    def _start(self, what: str, point: str, *arguments: str, **environment: str) -> Process:
         hook = Path(tempfile.mkdtemp(prefix="hook-", dir=self.directory))
         (hook / "point").write_text(point)
         started = self.processes.start(
-            sys.executable, str(self.scripts / "crashing.py"), what, CHAOS_HOOK=str(hook), **environment
+            sys.executable, str(self.scripts / "crashing.py"), what, *arguments, CHAOS_HOOK=str(hook), **environment
         )
         self._hooks[started.pid] = hook
         return started
@@ -151,7 +175,7 @@ class World:
 
         await self._until(there, f"{process.args} has written {name}")
 
-    def gate(self) -> "Gate":
+    def gate(self) -> Gate:
         """What a step may wait for: `plan("a", gate=gate.path)`, then `gate.open()`."""
         return Gate(self._new("gate"))
 
@@ -209,12 +233,23 @@ class World:
         """An orchestrator answers, and each of these steps has a living worker."""
 
         async def there() -> bool:
-            answer = await self._ask("GET", "/v1/ingest/steps")
-            if answer is None or answer.status_code != httpx.codes.OK:
-                return False
-            return set(steps) <= {step["name"] for step in answer.json()["steps"] if step["workers"]}
+            known = await self._steps()
+            return known is not None and set(steps) <= {name for name, workers in known.items() if workers}
 
         await self._until(there, f"{steps} alive")
+
+    async def known(self, step: str) -> None:
+        async def there() -> bool:
+            return step in (await self._steps() or {})
+
+        await self._until(there, f"{step} known")
+
+    async def _steps(self) -> dict[str, int] | None:
+        """Living workers by step; None while no orchestrator answers."""
+        answer = await self._ask("GET", "/v1/ingest/steps")
+        if answer is None or not answer.is_success:
+            return None
+        return {step["name"]: step["workers"] for step in answer.json()["steps"]}
 
     # the API, of whichever orchestrator answers
 
@@ -225,7 +260,7 @@ class World:
                     answer = await client.request(method, f"http://127.0.0.1:{port}{path}", **more)
             except httpx.HTTPError:
                 continue
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            if answer.status_code != UNAVAILABLE:
                 return answer
         return None
 
@@ -264,10 +299,19 @@ class World:
             "pipeline": {"steps": steps, "retry": {"max_retries": retries, "back_off_seconds": back_off}},
         }
         answer = await self.ask("POST", "/v1/ingest", json=body)
-        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        assert answer.is_success, answer.text
         job: str = answer.json()["id"]
         self.submitted.append(job)
         return job
+
+    async def hold_all_tokens(self) -> tuple[Gate, list[str]]:
+        """Jobs that run until the gate opens, as many as may. Four of a and the rest of b."""
+        gate = self.gate()
+        tokens = int(self.processes.environment["CODESTORY_RESOURCE_MAX_TOKENS"])
+        holders = {await self.submit(plan("ab"[i >= 4], gate=gate.path)): "ab"[i >= 4] for i in range(tokens)}
+        for job, step in holders.items():
+            await self.event(job, step, "started")
+        return gate, list(holders)
 
     async def show(self, job: str) -> dict[str, Any]:
         return (await self.ask("GET", f"/v1/ingest/{job}")).json()
@@ -327,6 +371,41 @@ class World:
 
         return await self._until(there, f"{count} {kind} of {job}.{step}", limit)
 
+    async def register(self, step: str) -> None:
+        """It exists, though no worker of it lives."""
+        registering = self._start(step, "", "--register")
+        await self.dead(registering)
+        await self.known(step)
+
+    async def begun_by_the_dead(self, job: str, step: str) -> None:
+        """Leave on the bus what a worker leaves that dies in mid-step: a command in its hands, and its `started`."""
+        commands = await Puller(self.bus, "RUN", step).start()
+        taken: list[Msg] = []
+
+        async def mine() -> bool:
+            taken.extend(await commands.take(1, wait=1))
+            return any(message.subject.endswith(f".{job}") for message in taken)
+
+        await self._until(mine, f"the command of {job}.{step}")
+        await commands.stop()
+        meta = taken[-1].metadata
+        delivery = meta.sequence.stream, meta.num_delivered
+        started = StepStarted(attempt=1, worker="dead", at=now(), delivery=delivery)
+        await self.bus.event(job, step, started, after=0)
+
+    async def acknowledge_events(self) -> None:
+        """Take what is meant for the orchestrators, and let it go."""
+        events = await Puller(self.bus, "EVENTS", ORCHESTRATOR).start()
+
+        async def none_left() -> bool:
+            for message in await events.take(100):
+                await message.ack_sync()
+            info = await self.bus.js.consumer_info(self.bus.stream("EVENTS"), ORCHESTRATOR)
+            return not info.num_pending and not info.num_ack_pending
+
+        await self._until(none_left, "nothing is left for the orchestrators")
+        await events.stop()
+
     async def running(self) -> set[str]:
         """What RUN holds: `<step>.<job>`."""
         return {".".join(s.split(".")[-2:]) for s in await self.bus.subjects("RUN", self.bus.subject("run.>"))}
@@ -350,11 +429,15 @@ class World:
         return [line for line in lines if line.get("event") == event]
 
     async def settled(self, limit: float = LIMIT) -> float:
+        """No token is held, nothing waits, and the orchestrators have heard everything."""
+
         async def empty() -> bool:
             infos = [await self.bus.js.stream_info(self.bus.stream(s)) for s in ("READY", "RUN")]
-            return not any(info.state.messages for info in infos)
+            heard = await self.bus.js.consumer_info(self.bus.stream("EVENTS"), ORCHESTRATOR)
+            unheard = (heard.num_pending or 0) + (heard.num_ack_pending or 0)
+            return not unheard and not any(info.state.messages for info in infos)
 
-        return await self._until(empty, "READY and RUN are empty", limit)
+        return await self._until(empty, "READY and RUN are empty and all is heard", limit)
 
     async def sound(self, *jobs: str) -> None:
         """Each job ended once; each attempt has one terminal event; each step completed at most once, under the
@@ -382,27 +465,7 @@ class World:
 
     def told(self) -> str:
         """The end of what all processes have logged."""
-        return self.processes.log.read_text()[-4000:]
-
-
-class Gate:
-    """A file that a step waits for, or makes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.path = str(path)
-
-    def open(self) -> None:
-        self._path.touch()
-
-    async def opened(self) -> str:
-        """What stands in it, once it is there."""
-
-        async def there() -> bool:
-            return self._path.exists()
-
-        await wait_until(there, f"{self.path} is there", LIMIT)
-        return self._path.read_text()
+        return self.processes.log.read_text(errors="replace")[-6000:]
 
 
 class Worlds:

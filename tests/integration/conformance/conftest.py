@@ -13,7 +13,6 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +28,7 @@ THOROUGH = os.environ.get("CODESTORY_TEST_THOROUGH") == "1"
 NEO4J = "CODESTORY_TEST_NEO4J_URI"
 NEO4J_HINT = f"{NEO4J}=bolt://HOST:7687 CODESTORY_TEST_NEO4J_USER=neo4j CODESTORY_TEST_NEO4J_PASSWORD=… make test"
 
-OWNED = {
+OWNED: dict[str, tuple[str, ...]] = {
     "filesystem": ("Repository", "Directory", "File"),
     "blarify": ("Class", "Function", "Method"),
     "documentation_grapher": ("Document", "Section"),
@@ -51,46 +50,75 @@ ENDS = {
 }
 #: Few ids of each label, so that owners meet often.
 POOL = 9
+#: Writers at once.
+LANES = 4
 
 Properties = dict[str, Any]
 Server = dict[str, Any]
 
 
-@dataclass
-class Said:
-    """What one owner says: nodes by (label, id), relationships by (type, label, id, label, id)."""
+#: Label, id.
+Key = tuple[str, str]
+#: Type, label, id, label, id.
+Edge = tuple[str, str, str, str, str]
 
-    nodes: dict[tuple[str, str], Properties] = field(default_factory=dict[tuple[str, str], Properties])
-    relationships: dict[tuple[str, str, str, str, str], Properties] = field(
-        default_factory=dict[tuple[str, str, str, str, str], Properties]
-    )
+
+class Said:
+    """What one owner says."""
+
+    def __init__(
+        self, nodes: Mapping[Key, Properties] | None = None, relationships: Mapping[Edge, Properties] | None = None
+    ) -> None:
+        self.nodes = dict(nodes or {})
+        self.relationships = dict(relationships or {})
 
 
 Graph = tuple[dict[Any, tuple[bool, Properties]], dict[Any, Properties]]
 
 
 class Writers:
-    """Runs jobs in processes of their own, at once."""
+    """Runs jobs in processes of their own, at once; those that are to be killed in forks of another."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("writers.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._lanes = [_lane() for _ in range(LANES)]
+        self._forker = _lane("--fork")
 
     def run(self, *jobs: Properties) -> list[Properties]:
-        self._stream(self._process.stdin).write(json.dumps({"jobs": jobs}).encode() + b"\n")
-        self._stream(self._process.stdin).flush()
-        return json.loads(self._stream(self._process.stdout).readline())["outcomes"]
+        for lane, job in zip(self._lanes, jobs, strict=False):
+            _send(lane, job)
+        return [_heard(lane) for lane in self._lanes[: len(jobs)]]
+
+    def run_and_kill(self, job: Properties) -> Properties:
+        _send(self._forker, job)
+        return _heard(self._forker)
 
     def close(self) -> None:
-        self._stream(self._process.stdin).close()
-        self._process.wait(30)
-        self._stream(self._process.stdout).close()
+        for lane in (*self._lanes, self._forker):
+            _stream(lane.stdin).close()
+            lane.wait(30)
+            _stream(lane.stdout).close()
 
-    @staticmethod
-    def _stream(stream: IO[bytes] | None) -> IO[bytes]:
-        assert stream is not None
-        return stream
+
+Lane = subprocess.Popen[bytes]
+
+
+def _lane(*arguments: str) -> Lane:
+    program = [sys.executable, str(Path(__file__).with_name("writers.py")), *arguments]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _send(lane: Lane, job: Properties) -> None:
+    _stream(lane.stdin).write(json.dumps(job).encode() + b"\n")
+    _stream(lane.stdin).flush()
+
+
+def _heard(lane: Lane) -> Properties:
+    return json.loads(_stream(lane.stdout).readline())
+
+
+def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream
 
 
 class GraphUnderTest:
@@ -115,9 +143,7 @@ class GraphUnderTest:
     def id(self, label: str, number: int) -> str:
         return self.repository if label == "Repository" else f"{self.repository}:{label}:{number:05d}"
 
-    def writer(
-        self, owner: str, fence: tuple[int, int] = (1, 1), repository: str = "", **settings: Any
-    ) -> GraphWriter:
+    def writer(self, owner: str, fence: tuple[int, int] = (1, 1), repository: str = "", **settings: Any) -> GraphWriter:
         return GraphWriter(
             self.driver,
             self.settings.model_copy(update=settings),
@@ -128,15 +154,27 @@ class GraphUnderTest:
         )
 
     async def write(
-        self, owner: str, said: Said, fence: tuple[int, int] = (1, 1), batch: int = 1000, **more: Any
+        self,
+        owner: str,
+        said: Said,
+        fence: tuple[int, int] = (1, 1),
+        *,
+        batch: int = 1000,
+        volatile: Properties | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, int]:
-        nodes = [Node(*key, properties) for key, properties in said.nodes.items()]
-        relationships = [Relationship(*key, properties) for key, properties in said.relationships.items()]
         self.said[owner] = said
-        writer = self.writer(owner, fence, graph_batch_rows=batch)
-        return await writer.replace(nodes, relationships, **{"shrink_limit": 1, **more})
+        return await self.writer(owner, fence, graph_batch_rows=batch).replace(
+            [Node(*key, properties) for key, properties in said.nodes.items()],
+            [Relationship(*key, properties) for key, properties in said.relationships.items()],
+            volatile=volatile,
+            progress=progress,
+            shrink_limit=1,
+        )
 
-    def job(self, owner: str, said: Said, fence: tuple[int, int] = (1, 1), batch: int = 1000, **more: Any) -> Properties:
+    def job(
+        self, owner: str, said: Said, fence: tuple[int, int] = (1, 1), batch: int = 1000, **more: Any
+    ) -> Properties:
         settings = self.settings.model_dump(mode="json")
         settings |= {"neo4j_password": self.settings.password(), "graph_batch_rows": batch}
         return {
@@ -156,7 +194,7 @@ class GraphUnderTest:
 
     def some(self, rng: random.Random, owner: str, was: Said | None = None) -> Said:
         """Random content; `was` is edited, not made anew."""
-        said = Said(dict(was.nodes), dict(was.relationships)) if was else Said()
+        said = Said(was.nodes, was.relationships) if was else Said()
         keep = rng.choice([0, 0.2, 0.6, 0.9])
         for label in self.owned[owner]:
             for number in range(1 if label == "Repository" else POOL):
@@ -215,8 +253,10 @@ class GraphUnderTest:
         async with self.driver.session(database=self.settings.neo4j_database) as session:
             return await read(session, text, repo=self.repository, **parameters)
 
-    async def execute(self, text: str, **parameters: Any) -> None:
-        await self.driver.execute_query(text, {"repo": self.repository, **parameters})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue]
+    async def execute(self, text: str) -> None:
+        await self.driver.execute_query(
+            written_here(text), {"repo": self.repository}, database_=self.settings.neo4j_database
+        )
 
     async def digest(self) -> str:
         return await queries.digest(self.driver, self.repository)
@@ -410,12 +450,14 @@ def settings(request: pytest.FixtureRequest) -> GraphSettings:
         return request.getfixturevalue("arcadedb")
     if NEO4J not in os.environ:
         pytest.skip(f"no Neo4j to test on; to run these: {NEO4J_HINT}")
-    return GraphSettings(
-        neo4j_uri=os.environ[NEO4J],
-        neo4j_user=os.environ.get("CODESTORY_TEST_NEO4J_USER", "neo4j"),
-        neo4j_password=os.environ.get("CODESTORY_TEST_NEO4J_PASSWORD", ""),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-        neo4j_password_file=None,
-        neo4j_database="neo4j",
+    return GraphSettings.model_validate(
+        {
+            "neo4j_uri": os.environ[NEO4J],
+            "neo4j_user": os.environ.get("CODESTORY_TEST_NEO4J_USER", "neo4j"),
+            "neo4j_password": os.environ.get("CODESTORY_TEST_NEO4J_PASSWORD", ""),
+            "neo4j_password_file": None,
+            "neo4j_database": "neo4j",
+        }
     )
 
 

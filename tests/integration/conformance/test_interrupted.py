@@ -20,6 +20,9 @@ Sizes = Callable[[int, int], int]
 KILLED = -9
 MOST_TRANSACTIONS = 40
 
+#: Hundreds of writers at once take their time where the machine is shared.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.mark.parametrize("owner", ["filesystem", "blarify", "documentation_grapher"])
 async def test_a_writer_killed_after_any_transaction_is_made_good_by_the_next(
@@ -29,15 +32,14 @@ async def test_a_writer_killed_after_any_transaction_is_made_good_by_the_next(
     kills = unfinished = 0
     for number in range(1, MOST_TRANSACTIONS):
         job = graph.job(owner, new, (2 * number, 0), batch=4, kill_after_transactions=number)
-        [outcome] = graph.writers.run(job)
+        outcome = graph.writers.run_and_kill(job)
         if outcome["code"] != KILLED:
             break
         kills += 1
         unfinished += await _is_unfinished(graph, owner)
         await _go_on(graph, owner, new, number)
 
-    assert outcome["code"] == 0
-    assert kills >= 4
+    assert 4 <= kills < MOST_TRANSACTIONS - 1
     assert unfinished, "no kill left a source half written, so this proves too little"
 
 
@@ -46,8 +48,9 @@ async def test_a_writer_killed_at_any_moment_is_made_good_by_the_next(graph: Gra
     new = await _three_owners(graph, owner)
     kills = 0
     for number in range(1, thorough(12, 60)):
-        seconds = 0.03 + 0.15 * random.Random(number).random()
-        [outcome] = graph.writers.run(graph.job(owner, new, (2 * number, 0), batch=4, kill_after_seconds=seconds))
+        seconds = 0.2 * random.Random(number).random()
+        job = graph.job(owner, new, (2 * number, 0), batch=4, kill_after_seconds=seconds)
+        outcome = graph.writers.run_and_kill(job)
         kills += outcome["code"] == KILLED
 
         await _go_on(graph, owner, new, number)

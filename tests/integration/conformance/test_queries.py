@@ -79,8 +79,8 @@ async def test_a_users_query_gives_values_that_json_has(graph: GraphUnderTest) -
         "documentation_grapher", graph.says({section: {}}, {("DESCRIBES", *section, *file): {"evidence": "path"}})
     )
 
-    query = "MATCH path = (s:Section {repo: $repo})-[e]->(f) RETURN f, e, path, [f.lines] AS list, date('2026-01-01') AS day"
-    [row] = await queries.run_query(graph.driver, query, {"repo": graph.repository})
+    query = "MATCH path = (s:Section {repo: $repo})-[e]->(f) RETURN f, e, path, [f.lines] AS list, date($day) AS day"
+    [row] = await queries.run_query(graph.driver, query, {"repo": graph.repository, "day": "2026-01-01"})
 
     assert row["f"]["labels"] == ["File"]
     assert row["f"]["path"] == "a.py"

@@ -13,7 +13,7 @@ import nats
 import neo4j
 import psutil
 import pytest
-from nats.aio.client import Client as NATS
+from nats.aio.client import Client as Connection
 
 from codestory.local import LocalSettings, find, service_url
 from codestory.local.paths import StatePaths
@@ -227,7 +227,7 @@ async def _stored(stack: "Stack", state: StatePaths) -> bool:
     return (message.data, await _graph(stack, "MATCH (n:Kept) DELETE n RETURN count(*)")) == (b"message", 1)
 
 
-async def _bus(stack: "Stack", state: StatePaths) -> NATS:
+async def _bus(stack: "Stack", state: StatePaths) -> Connection:
     secret = (state.secrets / "nats.password").read_text()
     return await nats.connect(stack.nats_url, user="codestory", password=secret)
 

@@ -139,15 +139,11 @@ def test_a_mistake_in_the_pipeline_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["start", "nowhere"], "does not exist"),
-        (["start", "flask/app.py"], "is not a directory"),
-        (["start", "empty"], "is empty"),
         (["start", "flask", "--config", "nowhere.yml"], "nowhere.yml"),
         (["start", "flask", "--option", "x"], "key=value"),
         (["start", "flask", "--step-option", "x=1"], "step.key=value"),
         (["start", "flask", "--steps", "No Step"], "steps.0"),
         (["start", "flask", "--priority", "urgent"], "urgent"),
-        (["start", "flask", "--name", "a\x1bb"], "control characters"),
         (["start"], "PATH"),
         (["status", "nojob"], "There is no job 'nojob'"),
         (["status", "\x1b[2J"], r"There is no job '\x1b[2J'"),
@@ -157,10 +153,8 @@ def test_a_mistake_in_the_pipeline_is_named_with_its_line(
     ],
 )
 def test_bad_use_is_a_sentence_and_2(
-    run: Run, repository: Path, tmp_path: Path, *, submitted: list[SubmitJob], arguments: list[str], said: str
+    run: Run, repository: Path, submitted: list[SubmitJob], arguments: list[str], said: str
 ) -> None:
-    (tmp_path / "empty").mkdir()
-
     code, out, err = run("ingest", *arguments)
 
     assert repository.is_dir()
@@ -168,17 +162,6 @@ def test_bad_use_is_a_sentence_and_2(
     assert said in err
     assert "Traceback" not in err
     assert "\x1b" not in err
-
-
-def test_a_path_that_is_no_text_is_refused(run: Run, tmp_path: Path, submitted: list[SubmitJob]) -> None:
-    odd = tmp_path / "odd\udcff"
-    odd.mkdir()
-    (odd / "a.py").touch()
-
-    code, _, err = run("ingest", "start", str(odd))
-
-    assert (code, submitted) == (2, [])
-    assert "UTF-8" in err
 
 
 def test_what_the_service_refuses_is_told_in_its_words(run: Run, jobs: Jobs, make_job: MakeJob) -> None:
@@ -270,15 +253,48 @@ def test_an_address_that_is_none_is_bad_use(run: Run, monkeypatch: pytest.Monkey
     assert url in err
 
 
-def test_a_service_elsewhere_is_not_told_what_is_here(
-    run: Run, monkeypatch: pytest.MonkeyPatch, submitted: list[SubmitJob]
+def test_a_service_elsewhere_has_paths_of_its_own(run: Run, submitted: list[SubmitJob]) -> None:
+    code, _, _ = run("ingest", "start", "/repositories/not-here", "--detach")
+
+    assert code == 0
+    assert submitted[0].repository == "/repositories/not-here"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nowhere", "does not exist"),
+        ("flask/app.py", "is not a directory"),
+        ("empty", "is empty"),
+        ("odd\udcff", "UTF-8"),
+    ],
+)
+def test_a_path_here_is_looked_at_before_anything_starts(
+    run: Run, repository: Path, monkeypatch: pytest.MonkeyPatch, path: str, said: str
 ) -> None:
-    monkeypatch.setenv("CODESTORY_URL", "http://codestory.invalid:1")
+    monkeypatch.delenv("CODESTORY_URL")
+    (repository.parent / "empty").mkdir()
+    (repository.parent / "odd\udcff").mkdir()
+    (repository.parent / "odd\udcff" / "app.py").touch()
 
-    code, _, err = run("ingest", "start", "/repositories/not-here")
+    code, out, err = run("ingest", "start", path)
 
-    assert (code, submitted) == (4, [])
-    assert "codestory.invalid" in err
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not (repository.parent / "state").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("CODESTORY_DEBUG", "perhaps"), ("CODESTORY_PROGRESS_SECONDS", "soon")])
+def test_a_setting_that_is_wrong_is_named(
+    run: Run, jobs: Jobs, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, *, name: str, value: str
+) -> None:
+    jobs["job1"] = [make_job(state="COMPLETED")]
+    monkeypatch.setenv(name, value)
+
+    code, _, err = run("ingest", "watch", "job1")
+
+    assert code == 2
+    assert err.startswith(f"codestory: {name}: ")
 
 
 def test_a_mistake_of_ours_is_one_line_and_a_file(

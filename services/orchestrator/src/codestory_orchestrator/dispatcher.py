@@ -4,6 +4,7 @@ How much runs is the server's own limit (RUN's max_msgs); in which order is this
 time fills RUN, by a lease. The lease guards order, never safety: two at once could only mix up priorities."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC
 
@@ -36,7 +37,9 @@ class Dispatcher:
         #: By the last look, less what was admitted since.
         self._room: dict[str, int] = {}
         self._tokens = self._backlog = 0
-        self._lease_revision = 0
+        #: Admissions, by step, that a look now under way may not see.
+        self._in_flight = Counter[str]()
+        self._unseen = Counter[str]()
         self._lease_until = 0.0
 
     async def start(self) -> None:
@@ -102,7 +105,8 @@ class Dispatcher:
     async def dispatch(self) -> None:
         """One round: when a bell rings, or after the fallback interval."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._bell.wait(), self.settings.dispatch_seconds)
+            async with asyncio.timeout(self.settings.dispatch_seconds):
+                await self._bell.wait()
         self._bell.clear()
         await self._look()
         if not await self._holds_lease():
@@ -117,16 +121,20 @@ class Dispatcher:
 
         Room and tokens come from one answer of the server; read apart they let a low one slip before a high one."""
         ready = await self.bus.js.stream_info(self.bus.stream("READY"))
-        run = await self.bus.js.stream_info(self.bus.stream("RUN"), subjects_filter=self.bus.subject("run.>"))
         living = await self.registry.living()
+        limits = {step: await self._concurrency(step) for step in self.registry.steps}
+        self._unseen = Counter(self._in_flight)
+        run = await self.bus.js.stream_info(self.bus.stream("RUN"), subjects_filter=self.bus.subject("run.>"))
         admitted: dict[str, int] = {}
         for subject, messages in (run.state.subjects or {}).items():
             step = subject.split(".")[-2]
             admitted[step] = admitted.get(step, 0) + messages
         self._backlog = ready.state.messages
-        self._tokens = (run.config.max_msgs or 0) - run.state.messages
-        limits = {step: await self._concurrency(step) for step in self.registry.steps}
-        self._room = {step: (limit if step in living else 1) - admitted.get(step, 0) for step, limit in limits.items()}
+        self._tokens = (run.config.max_msgs or 0) - run.state.messages - self._unseen.total()
+        self._room = {
+            step: (limit if step in living else 1) - admitted.get(step, 0) - self._unseen[step]
+            for step, limit in limits.items()
+        }
         telemetry.TOKENS.labels("available").set(max(self._tokens, 0))
         telemetry.TOKENS.labels("held").set(run.state.messages)
 
@@ -167,6 +175,8 @@ class Dispatcher:
     async def _admit(self, step: str, job: str, body: bytes, headers: dict[str, str]) -> bool:
         self._room[step] = self._room.get(step, 0) - 1
         self._tokens -= 1
+        self._in_flight[step] += 1
+        self._unseen[step] += 1
         try:
             await self.bus.publish(self.bus.subject("run", step, job), body, headers=headers, what="run")
         except Refused as refused:
@@ -174,6 +184,8 @@ class Dispatcher:
                 return False
             # Held by this very command: it is admitted. By an older attempt that has ended: out with that one first.
             return not await self.sweep(step, job, below=attempt_in(headers))
+        finally:
+            self._in_flight[step] -= 1
         return True
 
     async def _heard_room(self, msg: Msg) -> None:

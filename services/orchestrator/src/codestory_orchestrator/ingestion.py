@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from codestory import pipeline_file, repository_identity, telemetry
@@ -44,6 +44,8 @@ class Ingestion:
         self.bus, self.store, self.registry, self.reconciler, self.feed = bus, store, registry, reconciler, feed
         self.topology, self.graph, self.settings = topology, graph, settings
         self._concurrencies: dict[str, int] = {}
+        #: The other orchestrators whose pipeline_config.yml says something else.
+        self.differing: Callable[[], tuple[str, ...]] = tuple
 
     async def submit(self, request: SubmitJob) -> JobView:
         """Make a job and start it, or stand it in line behind the others on its repository."""
@@ -210,8 +212,10 @@ class Ingestion:
             return Check(status="fail", detail=str(error))
         unknown = [step.name for step in config.steps if step.name not in self.registry.steps]
         detail = f"no service has registered {', '.join(unknown)}" if unknown else ""
+        if others := self.differing():
+            detail = f"{detail}; the file of {', '.join(others)} says something else".lstrip("; ")
         return Check(
-            status="warn" if unknown else "pass", detail=detail, observed={"steps": [s.name for s in config.steps]}
+            status="warn" if detail else "pass", detail=detail, observed={"steps": [s.name for s in config.steps]}
         )
 
     async def _graph(self) -> Check:

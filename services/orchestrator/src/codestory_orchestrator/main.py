@@ -4,14 +4,14 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from codestory import telemetry
+from codestory import cancelling, telemetry
 from codestory.bus import Bus
 from codestory.graph.settings import GraphSettings
 from codestory_orchestrator.api import ApiSettings, create_app
@@ -32,9 +32,7 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
         work.add_done_callback(broken)
         yield
         work.remove_done_callback(broken)
-        work.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # it has been logged
-            await work
+        await cancelling.end(work)  # what it raises has been logged
         await orchestrator.close()
 
     def broken(work: asyncio.Task[None]) -> None:

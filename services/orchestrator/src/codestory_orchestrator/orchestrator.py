@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import nats.js.errors
 
-from codestory import telemetry
+from codestory import cancelling, telemetry
 from codestory.bus import LOST, ORCHESTRATOR, Bus, Puller
 from codestory.graph.settings import GraphSettings
 from codestory_orchestrator.dispatcher import Dispatcher
@@ -18,6 +18,7 @@ from codestory_orchestrator.handlers import Handlers
 from codestory_orchestrator.ingestion import Ingestion
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
+from codestory_orchestrator.replicas import Replicas
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
 from codestory_orchestrator.topology import Topology
@@ -47,6 +48,8 @@ class Orchestrator:
             graph=self.graph,
             settings=settings,
         )
+        self.replicas = Replicas(bus, me, self.ingestion.config)
+        self.ingestion.differing = lambda: self.replicas.differing
 
     async def run(self) -> None:
         """Connect, declare, then work until cancelled. A bug in any part ends all of them, and so the process."""
@@ -63,6 +66,7 @@ class Orchestrator:
         log.info("orchestrator.ready", namespace=self.settings.namespace, steps=sorted(self.registry.steps))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.registry.watch())
+            group.create_task(self.replicas.be_present())
             for work in (self.handlers.hear, self.dispatcher.dispatch, self.reconciler.reconcile):
                 group.create_task(self._forever(work))
 
@@ -92,7 +96,7 @@ class Orchestrator:
         await self.registry.relist()
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while not cancelling.cancelled():
             try:
                 await work()
             except LOST as error:

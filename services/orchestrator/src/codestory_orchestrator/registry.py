@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from codestory import telemetry
+from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus, Mirror
 from codestory.contracts.api import StepInfo
 
@@ -43,7 +43,7 @@ class Registry:
 
     async def watch(self) -> None:
         """Welcome what comes. Runs until cancelled."""
-        while True:
+        while not cancelling.cancelled():
             await self._changed.wait()
             self._changed.clear()
             try:

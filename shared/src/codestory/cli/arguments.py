@@ -58,7 +58,7 @@ def request(**fields: Unpack[Submission]) -> SubmitJob:
 
 
 def repository_path(typed: str, name: str | None) -> str:
-    """The path as the service is told it. Looked at here, unless the service is on another machine."""
+    """The path as the service is told it. Looked at here, before anything starts, unless the service is elsewhere."""
     path = Path(typed).absolute()
     if not reach.elsewhere():
         identify(path, name)

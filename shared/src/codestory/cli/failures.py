@@ -4,8 +4,8 @@ import sys
 import tempfile
 import traceback
 
-from codestory.cli.exits import CliError, Exit
-from codestory.cli.settings import CliSettings
+from codestory.cli.exits import BadUse, CliError, Exit
+from codestory.cli.settings import CliSettings, read
 from codestory.cli.text import plain, plain_lines
 from codestory.client import CodeStoryError, ProblemError, ServiceUnreachable, Unavailable, UnexpectedAnswer
 from codestory.graph.errors import GraphError, GraphUnavailable
@@ -32,7 +32,7 @@ EXITS: tuple[tuple[type[Exception], Exit], ...] = (
 
 def tell(error: Exception) -> int:
     """Say on stderr what went wrong; the exit code."""
-    if CliSettings().debug:
+    if _debugging():
         traceback.print_exception(error)
     code = exit_of(error)
     if code is None:
@@ -48,6 +48,13 @@ def exit_of(error: Exception) -> Exit | None:
     if isinstance(error, ProblemError) and error.status >= 500:
         return Exit.UNREACHABLE
     return next((code for kind, code in EXITS if isinstance(error, kind)), None)
+
+
+def _debugging() -> bool:
+    try:
+        return read(CliSettings).debug
+    except BadUse:  # it is a setting that is wrong, and that is about to be said
+        return False
 
 
 def _mistake(error: Exception) -> int:

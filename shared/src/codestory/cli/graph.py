@@ -13,6 +13,7 @@ from codestory import local
 from codestory.cli import arguments, tables
 from codestory.cli.exits import BadUse, NoService
 from codestory.cli.screen import err, out, write_json
+from codestory.cli.settings import read
 from codestory.cli.text import counted, plain
 from codestory.contracts.jobs import Repository
 from codestory.graph import GraphSettings, connect, queries
@@ -98,7 +99,7 @@ def query(
 def _settings() -> GraphSettings:
     """The graph that CODESTORY_NEO4J_URI names, or that of the embedded stack."""
     if local.LocalSettings.read().neo4j_uri:
-        return GraphSettings().model_copy(update={"graph_retry_seconds": RETRY_SECONDS})
+        return read(GraphSettings).model_copy(update={"graph_retry_seconds": RETRY_SECONDS})
     stack = local.find()
     if stack is None:
         raise NoService(

@@ -12,7 +12,7 @@ from codestory.cli import arguments, reach, render
 from codestory.cli.exits import Exit
 from codestory.cli.following import Newest, display
 from codestory.cli.screen import err, out, write_json
-from codestory.cli.settings import CliSettings
+from codestory.cli.settings import CliSettings, read
 from codestory.cli.text import plain
 from codestory.client import Client, CodeStoryError
 from codestory.contracts.api import JobList, JobView
@@ -122,9 +122,9 @@ def _pipeline(config: Path | None, screen: Console) -> PipelineConfig | None:
 
 def _followed(client: Client, job_id: str, screen: Console) -> JobView:
     """The job as it ended. It goes on when the person, or the service, leaves."""
-    newest = Newest()
+    newest, every = Newest(), read(CliSettings).progress_seconds
     try:
-        with display(screen, CliSettings().progress_seconds) as shown, closing(client.watch(job_id)) as messages:
+        with display(screen, every) as shown, closing(client.watch(job_id)) as messages:
             for message in messages:
                 if (job := newest.hear(message)) is not None:
                     shown.show(job)

@@ -7,7 +7,7 @@ from rich.console import Console
 from codestory import local
 from codestory.cli.exits import NoService
 from codestory.cli.text import plain
-from codestory.client import Address, Client, Invalid
+from codestory.client import Client, Invalid
 from codestory.contracts.api import JobView, SubmitJob
 
 #: The code of the problem "this step is not registered".
@@ -15,9 +15,8 @@ UNKNOWN_STEP = "unknown-step"
 
 
 def elsewhere() -> bool:
-    """Whether the service is named, and on another machine: its paths are not ours."""
-    url = local.LocalSettings.read().url
-    return url is not None and not Address(url).loopback
+    """Whether the service is one that was named: in a container or on another machine, its paths are not ours."""
+    return local.LocalSettings.read().url is not None
 
 
 def running() -> Client:
@@ -41,7 +40,7 @@ def submitted(client: Client, request: SubmitJob, console: Console) -> JobView:
     try:
         return client.submit(request)
     except Invalid as error:
-        if error.code != UNKNOWN_STEP or local.LocalSettings.read().url:
+        if error.code != UNKNOWN_STEP or elsewhere():
             raise
     _started(None, console)
     return client.submit(request)

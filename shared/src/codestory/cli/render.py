@@ -98,7 +98,9 @@ def _steps(console: Console, shown: JobView) -> None:
             size(usage.peak_memory_bytes) if usage else "",
             "; ".join(filter(None, (_told(step), _retried(step), _dropped(step)))),
         )
-    console.print(Padding(table, (1, 0)))
+    console.print()
+    console.print(table)
+    console.print()
 
 
 def _contents(console: Console, shown: JobView) -> None:

@@ -16,10 +16,9 @@ from codestory.client._errors import (
     UnexpectedAnswer,
 )
 from codestory.client._sync import Client
-from codestory.client._transport import Address, Patience
+from codestory.client._transport import Patience
 
 __all__ = [
-    "Address",
     "AsyncClient",
     "BadAddress",
     "Client",

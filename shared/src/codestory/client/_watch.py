@@ -25,7 +25,7 @@ class Watch:
         self._streams = streams
         self._deadline = None if timeout is None else now + timeout
         self._contact = now
-        self._opened = now
+        self._opened, self._spoke = now, False
         self._refusals = 0
         self._failures = 0
         self._seq = 0
@@ -36,7 +36,7 @@ class Watch:
         return self._streams and self._refusals < REFUSALS
 
     def opened(self, now: float) -> None:
-        self._opened = now
+        self._opened, self._spoke = now, False
 
     def listen_for(self, now: float) -> float:
         """Seconds to wait for the next message."""
@@ -44,7 +44,7 @@ class Watch:
 
     def heard(self, frame: str | bytes, now: float) -> StatusMessage | None:
         """The message in this frame; None if it is of a kind that only newer clients know."""
-        self._contact = now
+        self._contact, self._spoke, self._failures = now, True, 0
         try:
             content: Any = json.loads(frame)
             kind = cast("dict[str, Any]", content).get("kind") if isinstance(content, dict) else None
@@ -60,9 +60,9 @@ class Watch:
         return message
 
     def lost(self, now: float) -> None:
-        """The feed could not be had, or broke off. A feed that lived for a while was a good one."""
-        lived = now - self._opened
-        self._refusals = 0 if lived > self._patience.poll_interval else self._refusals + 1
+        """The feed could not be had, or broke off. One that spoke and lived for a while was a good one."""
+        good = self._spoke and now - self._opened > self._patience.poll_interval
+        self._refusals = 0 if good else self._refusals + 1
 
     def looked(self, job: JobView, now: float) -> StatusMessage:
         """The message that the feed would have sent."""

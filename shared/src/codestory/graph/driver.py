@@ -20,6 +20,7 @@ from neo4j.exceptions import (
 from codestory.graph.errors import GraphUnavailable
 from codestory.graph.settings import GraphSettings
 
+SCHEMES = tuple(f"{scheme}{security}://" for scheme in ("bolt", "neo4j") for security in ("", "+s", "+ssc"))
 #: The driver's own first delay is a second; two writers on one page wait milliseconds.
 FIRST_RETRY_SECONDS = 0.05
 #: Reads whose answers were lost one after the other, before the last try.
@@ -32,6 +33,8 @@ Row = dict[str, Any]
 
 def connect(settings: GraphSettings) -> AsyncDriver:
     """A driver, which connects on first use. Close it."""
+    if not settings.neo4j_uri.startswith(SCHEMES):
+        raise GraphUnavailable(f"The address of the graph must begin with bolt:// or neo4j://: {settings.neo4j_uri}")
     try:
         return AsyncGraphDatabase.driver(
             settings.neo4j_uri,

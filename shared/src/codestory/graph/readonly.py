@@ -29,9 +29,16 @@ def refuse_writes(query: str) -> None:
     for word in WORD.finditer(text):
         if WRITES.fullmatch(word[0]) and not _is_name(text, word):
             raise QueryRefused(f"{word[0].upper()} changes the graph; only queries that read are run here.")
-    for call in re.finditer(r"\bCALL\b\s*([^\W\d][\w.]*)", text, re.IGNORECASE):
-        if not READING_PROCEDURES.fullmatch(call[1]):
-            raise QueryRefused(f"{call[1]} is not among the procedures known only to read.")
+        if word[0].upper() == "CALL" and not _is_name(text, word):
+            _refuse_unknown_procedure(text[word.end() :].lstrip())
+
+
+def _refuse_unknown_procedure(called: str) -> None:
+    """`called` is what follows CALL: a subquery, or a procedure's name."""
+    name = re.match(r"[\w.]*", called)
+    if called.startswith(("{", "(")) or (name and READING_PROCEDURES.fullmatch(name[0])):
+        return
+    raise QueryRefused("Only procedures that are known to read can be called, such as db.labels.")
 
 
 def _is_name(text: str, word: re.Match[str]) -> bool:

@@ -40,7 +40,8 @@ class Heartbeat:
         try:
             while True:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(look.wait(), self.settings.heartbeat_seconds)
+                    async with asyncio.timeout(self.settings.heartbeat_seconds):
+                        await look.wait()
                 look.clear()
                 try:
                     if verdict := await self._verdict(command, generation, epoch):

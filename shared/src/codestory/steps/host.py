@@ -11,7 +11,7 @@ from contextlib import suppress
 import nats.js.errors
 from faststream.nats import NatsMessage
 
-from codestory import telemetry
+from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus, Mirror, Puller
 from codestory.contracts.api import StepInfo
 from codestory.steps.heartbeat import Heartbeat
@@ -69,12 +69,11 @@ class Host:
             slot.stopping.set()
         for puller in self.bus.pullers:
             puller.wake()  # an idle slot waits for no command any more
-        if not self.slots or serving.done():
-            serving.cancel()
         try:
-            await serving
-        except asyncio.CancelledError:
-            pass
+            if self.slots or serving.done():
+                await serving
+            else:
+                await cancelling.end(serving)
         finally:
             await asyncio.gather(*(slot.close() for slot in self.slots))
             await self._be_gone()
@@ -96,7 +95,7 @@ class Host:
                 for slot, puller in zip(self.slots, pullers, strict=True):
                     group.create_task(slot.serve(puller))
         finally:
-            present.cancel()
+            await cancelling.end(present)
 
     async def _declared(self) -> None:
         """Wait until an orchestrator has declared the streams, the last of which is the consumer of EVENTS."""
@@ -145,7 +144,7 @@ class Host:
         self.heartbeat.hint(message.raw_message.subject.rpartition(".")[2])
 
     async def back(self) -> None:
-        """Reconnected: is it the same broker, and what was said meanwhile? An empty one is declared first, by others."""
+        """Reconnected: is it the same broker, and what was said meanwhile? An empty one is first declared by others."""
         while self.bus.connected:  # else the next reconnection asks
             try:
                 await self._catch_up()

@@ -3,13 +3,12 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 from nats.aio.msg import Msg
 from opentelemetry.trace import Span
 
-from codestory import telemetry
+from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus, Puller, attempt_in
 from codestory.contracts.api import StepInfo
 from codestory.contracts.commands import RunStep
@@ -138,7 +137,6 @@ class Slot:
         beating = asyncio.create_task(self.heartbeat.beat(msg, running.command, running.generation, running.epoch))
         stopping = asyncio.create_task(self._stopped())
         telling = asyncio.create_task(self._tell(running))
-        tasks: set[asyncio.Task[Any]] = {doing, beating, stopping, telling}
         try:
             done, _ = await asyncio.wait(
                 {doing, beating, stopping}, timeout=running.command.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
@@ -153,9 +151,7 @@ class Slot:
             verdict = beating.result() if beating in done else stopping.result()
             return self._stopped_by(verdict, running, usage)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelling.end(doing, beating, stopping, telling)
 
     async def _do(self, running: Running, output: Output, trace_id: str) -> Terminal | None:
         command = running.command
@@ -192,8 +188,7 @@ class Slot:
     async def _interrupt(self, doing: "asyncio.Task[Terminal | None]") -> None:
         """Kill the child and its whole group. The next attempt gets a new one."""
         child, self._child = self._child, None
-        doing.cancel()
-        await asyncio.gather(doing, return_exceptions=True)
+        await cancelling.end(doing)
         if child:
             await child.kill(self.settings.kill_grace_seconds)
 
