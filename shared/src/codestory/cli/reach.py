@@ -11,7 +11,7 @@ from codestory.client import Client, Invalid
 from codestory.contracts.api import JobView, SubmitJob
 
 #: The code of the problem "this step is not registered".
-UNKNOWN_STEP = "unknown-step"
+UNKNOWN_STEP = "unknown_step"
 
 
 def elsewhere() -> bool:
