@@ -18,7 +18,7 @@ COLD, WARM, MEMORY = 30.0, 15.0, 800_000_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Start and memory of a fresh embedded stack")
     parser.add_argument("--starts", type=int, default=3, help="warm starts")
     parser.add_argument("--idle", type=float, default=5, help="seconds of quiet before memory is read")
     asked = parser.parse_args()

@@ -1,32 +1,20 @@
-"""The main job as a user does it: the command line, the SDK and the program of the README, on the embedded stack."""
+"""The main job as a user does it, on the embedded stack: what ends up in the graph, and what is refused."""
 
 import os
 import socket
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from codestory.client import AsyncClient
+from codestory.client import AsyncClient, Conflict
 from codestory.testing import EmbeddedStack
+from codestory_docgrapher.step import DocumentationGrapherStep
+from codestory_filesystem.step import FileSystemStep
 
 pytestmark = pytest.mark.e2e
 
-PROGRAM = """
-import time
-from codestory.ingestion_pipeline.manager import PipelineManager
-manager = PipelineManager(config_path="pipeline_config.yml")
-job_id = manager.start_job(repository_path="{path}")
-while True:
-    status = manager.status(job_id)
-    print(f"[{{job_id}}] Status: {{status}}")
-    if status in ("COMPLETED", "FAILED"):
-        break
-    time.sleep(0.2)
-"""
 FILES = "MATCH (f:File {repo: $repo}) RETURN f.path AS path, f.status AS status, f.reason AS reason ORDER BY path"
 
 
@@ -169,32 +157,16 @@ def test_another_repository_of_the_same_name_is_refused_until_it_gets_its_own(
     assert named.returncode == 0, named.stderr
 
 
-def test_the_program_of_the_readme_runs_as_it_stands(stack: EmbeddedStack, repository: Path, tmp_path: Path) -> None:
-    (tmp_path / "pipeline_config.yml").write_text("steps:\n  - name: filesystem\n  - name: documentation_grapher\n")
-    program = PROGRAM.format(path=repository)
+async def test_a_step_can_be_run_watched_and_asked_from_python(stack: EmbeddedStack, repository: Path) -> None:
+    service = stack.start()
+    step = FileSystemStep()
 
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=stack.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    job = await step.run(str(repository), options={"use_gitignore": False}, service=service)
+    async with AsyncClient(service) as client:
+        await client.wait(job.id, timeout=60)
+    status = await step.status(job.id, service=service)
 
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[-1].endswith("Status: COMPLETED")
-
-
-async def test_a_watcher_hears_the_job_to_its_end(stack: EmbeddedStack, repository: Path) -> None:
-    async with AsyncClient(stack.start()) as client:
-        job = await client.submit(repository=str(repository))
-
-        said = [message async for message in client.watch(job.id)]
-
-    assert said[0].kind == "job"
-    assert said[-1].kind == "ended"
-    assert said[-1].job
-    assert said[-1].job.state == "COMPLETED"
-    assert [m.seq for m in said] == sorted(m.seq for m in said)
+    assert (status.state, status.options) == ("COMPLETED", {"use_gitignore": False})
+    assert await DocumentationGrapherStep().dependencies(service=service) == ("filesystem",)
+    with pytest.raises(Conflict):
+        await step.cancel(job.id, service=service)
