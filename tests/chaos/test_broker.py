@@ -73,6 +73,8 @@ async def test_an_attempt_longer_than_its_lease_runs_on_the_broker_that_was_empt
         world.server.kill()
         world.server.wipe()
         world.server.start()
+        await world.state(first, "COMPLETED")  # put back
+        await world.ready("a")
         job = await world.submit(plan("a", seconds=5))  # ack_wait is 2 s: heartbeats must find the new broker's epoch
 
         await world.state(job, "COMPLETED")
@@ -86,19 +88,24 @@ async def test_a_result_of_the_broker_that_is_gone_is_not_said_to_its_successor(
         world.orchestrator()
         old = world.worker("a", "stop completed#1")
         await world.ready("a")
-        job = await world.submit(plan("a"))
+        gate = world.gate()
+        gate.open()
+        job = await world.submit(plan("a", gate=gate.path))
         await world.paused(old)
+        gate.close()
+        [before] = await world.events(job, "started")
 
         world.server.kill()
         world.server.wipe()
         world.server.start()
-        gate = world.gate()
         world.worker("a")
         await world.event(job, "a", "started")
         world.resume(old)
-        gate.open()
         [refused] = await world.ended_attempts(old)
+        [after] = await world.events(job, "started")
+        gate.open()
 
+        assert before.sequence == after.sequence
         assert refused["status"] == "fenced"
         await world.state(job, "COMPLETED")
         await world.sound(job)

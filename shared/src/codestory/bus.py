@@ -16,6 +16,7 @@ from faststream.nats import NatsBroker
 from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,6 +29,8 @@ log = telemetry.logger(__name__)
 PRIORITIES = tuple(Priority)
 #: Consumer of EVENTS that the orchestrators share.
 ORCHESTRATOR = "orchestrator"
+#: Room for the headers beside a message's content.
+HEADER_BYTES = 4096
 WRONG_SEQUENCE, NO_ROOM, NO_MESSAGE = 10071, 10077, 10037
 #: A consumer or stream that is not there, or a pull that was refused: looked for again after so long.
 MISSING_SECONDS = 0.2
@@ -78,6 +81,10 @@ class BusLost(Exception):
 LOST = (BusLost, nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 
 
+class TooLarge(Exception):
+    """The message is larger than the server takes. No waiting mends that."""
+
+
 class Refused(Exception):
     """The server did not store the message: another got there first, or there is no room."""
 
@@ -126,7 +133,7 @@ def attempt_in(headers: dict[str, str] | None) -> int | None:
 def parsed(data: bytes) -> dict[str, Any]:
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
@@ -141,6 +148,7 @@ class Bus:
         self.before_write = before_write
         #: When EVENTS was made, microseconds since 1970. Sequences of two epochs cannot be compared. 0: not known yet.
         self.epoch = 0
+        self._js: JetStreamContext | None = None
         self.pullers: list[Puller] = []
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
         self._background: set[asyncio.Task[None]] = set()
@@ -161,8 +169,9 @@ class Bus:
         )
 
     async def connect(self) -> None:
+        """Tried for ever: a broker that is not there yet is one that is away."""
         await self.broker.connect()
-        self.js = self.nc.jetstream(timeout=self.settings.nats_request_seconds)
+        self._js = self.broker.connection.jetstream(timeout=self.settings.nats_request_seconds)
 
     async def close(self) -> None:
         for task in self._background:
@@ -172,11 +181,19 @@ class Bus:
 
     @property
     def nc(self) -> Client:
+        if self._js is None:
+            raise BusLost("not connected yet")
         return self.broker.connection
 
     @property
+    def js(self) -> JetStreamContext:
+        if self._js is None:
+            raise BusLost("not connected yet")
+        return self._js
+
+    @property
     def connected(self) -> bool:
-        return self.nc.is_connected
+        return self._js is not None and self.broker.connection.is_connected
 
     def on_reconnect(self, work: Callable[[], Awaitable[None]]) -> None:
         """`work` runs at each reconnection, after the pullers ask anew."""
@@ -239,30 +256,37 @@ class Bus:
             sent["Nats-Expected-Last-Subject-Sequence"] = str(after)
             sent["Nats-Expected-Last-Subject-Sequence-Subject"] = among or subject
         data = encoded(body)
+        if len(data) > self.nc.max_payload - HEADER_BYTES:
+            raise TooLarge(f"{subject}: {len(data):,} bytes, {self.nc.max_payload:,} are the server's limit")
         self.before_write(what or subject)
         deadline = asyncio.get_running_loop().time() + (patience or self.settings.nats_patience_seconds)
+        undisturbed = self.connected
         while asyncio.get_running_loop().time() < deadline:
-            error: dict[str, Any] = {}
-            with suppress(nats.errors.Error, TimeoutError, OSError):
-                reply = await self.nc.request(
-                    subject, data, timeout=self.settings.nats_request_seconds, headers=sent or None
-                )
-                answer = parsed(reply.data)
-                error = cast("dict[str, Any]", answer.get("error", {}))  # first: a refusal bears a sequence too, 0
+            if epoch is None or undisturbed or await self._answers(epoch):
+                answer = await self._offer(subject, data, sent)
+                error = answer.get("error", {})  # looked at first: a refusal bears a sequence too, 0
                 if "seq" in answer and not error:
                     return answer["seq"]
-            if error.get("err_code") in {WRONG_SEQUENCE, NO_ROOM}:
-                raise Refused(error)
+                if error.get("err_code") in {WRONG_SEQUENCE, NO_ROOM}:
+                    raise Refused(error)
+            undisturbed = False
             await asyncio.sleep(0.1)  # no answer, no disk, no leader: try again
-            if epoch is not None and not await self._is_still(epoch):
-                raise Refused({"description": "the broker that gave these sequences is gone"})
         raise BusLost(f"{subject} could not be stored within {patience or self.settings.nats_patience_seconds:g} s")
 
-    async def _is_still(self, epoch: int) -> bool:
-        """False: another broker answers. True too where none does."""
+    async def _offer(self, subject: str, data: bytes, headers: dict[str, str]) -> dict[str, Any]:
+        """The server's answer; an empty one where there is none."""
+        with suppress(nats.errors.Error, TimeoutError, OSError):
+            timeout = self.settings.nats_request_seconds
+            return parsed((await self.nc.request(subject, data, timeout=timeout, headers=headers or None)).data)
+        return {}
+
+    async def _answers(self, epoch: int) -> bool:
+        """The broker of this epoch does; False where none does. Raises Refused where another one does."""
         with suppress(*LOST):
-            return await self.current_epoch() == epoch
-        return True
+            if await self.current_epoch() != epoch:
+                raise Refused({"description": "the broker that gave these sequences is gone"})
+            return True
+        return False
 
     async def say(self, *tokens: str, body: BaseModel | dict[str, Any] | bytes = b"") -> None:
         """Core NATS: heard by who listens now, kept by nobody."""
@@ -374,48 +398,85 @@ class Puller:
 
     def __init__(self, bus: Bus, stream: str, consumer: str) -> None:
         self.bus = bus
-        self._queue = asyncio.Queue[Msg | None]()
+        #: What came, and when. None: ask again.
+        self._queue = asyncio.Queue[tuple[float, Msg] | None]()
+        self._asking = False
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{bus.stream(stream)}.{consumer}"
 
     async def start(self) -> "Puller":
         self._inbox = self.bus.nc.new_inbox()
-        self._subscription = await self.bus.nc.subscribe(self._inbox, cb=self._queue.put)
+        self._subscription = await self.bus.nc.subscribe(self._inbox, cb=self._heard)
         self.bus.pullers.append(self)
         return self
 
+    async def _heard(self, msg: Msg) -> None:
+        self._queue.put_nowait((asyncio.get_running_loop().time(), msg))
+
     async def stop(self) -> None:
+        """What has come and was not taken goes to another at once."""
         self.bus.pullers.remove(self)
         with suppress(*LOST):
             await self._subscription.unsubscribe()
+            for msg in self._left():
+                await msg.nak()
 
     def wake(self) -> None:
         """The broker came back and has forgotten what was asked: ask again."""
-        self._queue.put_nowait(None)
+        if self._asking:
+            self._queue.put_nowait(None)
 
     async def take(self, most: int, wait: float = 0) -> list[Msg]:
         """Up to `most` messages that are there now; with `wait`, in seconds, the first one that comes."""
+        if left := self._left():
+            for msg in left[most:]:
+                await msg.nak()
+            return left[:most]
         found = await self._ask({"batch": most, "no_wait": True}, most, 2.0) if most > 1 or not wait else []
         if found or not wait:
             return found
         return await self._ask({"batch": 1, "expires": int(wait * 1e9)}, 1, wait + 2.0)
 
     async def _ask(self, request: dict[str, Any], most: int, patience: float) -> list[Msg]:
-        await self.bus.nc.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
+        self._asking = True
+        try:
+            await self.bus.nc.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
+            return await self._answer(most, patience)
+        finally:
+            self._asking = False
+
+    async def _answer(self, most: int, patience: float) -> list[Msg]:
         found: list[Msg] = []
         while len(found) < most:
             try:
                 async with asyncio.timeout(patience):
-                    msg = await self._queue.get()
+                    came = await self._queue.get()
             except TimeoutError:
                 break
-            if msg is None:
+            if came is None:
                 break
-            if not msg.reply and msg.headers and "Status" in msg.headers:
-                if msg.headers["Status"] not in NOTHING:
+            msg = came[1]
+            if status := _status(msg):
+                if status not in NOTHING:
                     await asyncio.sleep(MISSING_SECONDS)  # the answer came at once: without a pause we would spin
                 break
             found.append(msg)
         return found
+
+    def _left(self) -> list[Msg]:
+        """Messages that answered an earlier request, too late for it. Answers without a message are of no use any more;
+        a message that has lain here for long may be another's by now: the server gives it out again by itself."""
+        left: list[Msg] = []
+        oldest = asyncio.get_running_loop().time() - self.bus.settings.ack_wait_seconds / 2
+        while not self._queue.empty():
+            came = self._queue.get_nowait()
+            if came and not _status(came[1]) and came[0] > oldest:
+                left.append(came[1])
+        return left
+
+
+def _status(msg: Msg) -> str:
+    """Of an answer that bears no message; empty for one that does."""
+    return (msg.headers or {}).get("Status", "") if not msg.reply else ""
 
 
 class Mirror:

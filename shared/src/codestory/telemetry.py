@@ -74,18 +74,18 @@ class Log:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def log(self, level: int, event: str, *, exc_info: BaseException | None = None, **fields: Any) -> None:
+    def log(self, level: int, event: str, /, *, exc_info: BaseException | None = None, **fields: Any) -> None:
         # A field may be called like an attribute of every record, which logging would refuse.
         extra = {f"{key}_" if key in ORDINARY else key: value for key, value in fields.items()}
         self._logger.log(level, "%s", event, exc_info=exc_info, extra=extra)
 
-    def info(self, event: str, **fields: Any) -> None:
+    def info(self, event: str, /, **fields: Any) -> None:
         self.log(logging.INFO, event, **fields)
 
-    def warning(self, event: str, **fields: Any) -> None:
+    def warning(self, event: str, /, **fields: Any) -> None:
         self.log(logging.WARNING, event, **fields)
 
-    def error(self, event: str, *, exc_info: BaseException | None = None, **fields: Any) -> None:
+    def error(self, event: str, /, *, exc_info: BaseException | None = None, **fields: Any) -> None:
         self.log(logging.ERROR, event, exc_info=exc_info, **fields)
 
 

@@ -20,7 +20,7 @@ import nats.js.errors
 import psutil
 from nats.aio.msg import Msg
 
-from codestory.bus import ORCHESTRATOR, Bus, BusSettings, Puller, parsed
+from codestory.bus import LOST, ORCHESTRATOR, Bus, BusSettings, Puller, parsed
 from codestory.contracts.events import TERMINAL, StepStarted
 from codestory.contracts.values import now
 from codestory.testing import NatsServer, Processes, free_port, install_steps, wait_until
@@ -74,6 +74,9 @@ class Gate:
 
     def open(self) -> None:
         self._path.touch()
+
+    def close(self) -> None:
+        self._path.unlink()
 
     async def opened(self) -> str:
         """What stands in it, once it is there."""
@@ -458,8 +461,13 @@ class World:
     # when it does not hold
 
     async def _until(self, true: Callable[[], Awaitable[bool]], what: str, limit: float = LIMIT) -> float:
+        async def known_to_be_true() -> bool:
+            with suppress(*LOST):  # the broker is away
+                return await true()
+            return False
+
         try:
-            return await wait_until(true, what, limit)
+            return await wait_until(known_to_be_true, what, limit)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.told()}") from error
 

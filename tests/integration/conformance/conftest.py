@@ -2,27 +2,27 @@
 
 import asyncio
 import copy
-import importlib.util
 import json
 import os
 import random
 import secrets
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from neo4j import AsyncDriver, GraphDatabase
-from neo4j.exceptions import DriverError, Neo4jError
+from neo4j import AsyncDriver
 
-from codestory.graph import Fence, GraphSettings, GraphWriter, Node, Relationship, connect, queries, schema
+from codestory.graph import Fence, GraphSettings, GraphWriter, Node, Relationship, connect, queries, schema, wait_ready
 from codestory.graph.content import canonical, hash_of
 from codestory.graph.driver import read, written_here
+from codestory.local import graph as local_graph
+from codestory.local.files import write_private
+from codestory.local.paths import StatePaths
+from codestory.testing import free_port
 
 THOROUGH = os.environ.get("CODESTORY_TEST_THOROUGH") == "1"
 NEO4J = "CODESTORY_TEST_NEO4J_URI"
@@ -162,9 +162,10 @@ class GraphUnderTest:
         batch: int = 1000,
         volatile: Properties | None = None,
         progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
     ) -> dict[str, int]:
         self.said[owner] = said
-        return await self.writer(owner, fence, graph_batch_rows=batch).replace(
+        return await self.writer(owner, fence, graph_batch_rows=batch, **settings).replace(
             [Node(*key, properties) for key, properties in said.nodes.items()],
             [Relationship(*key, properties) for key, properties in said.relationships.items()],
             volatile=volatile,
@@ -293,6 +294,9 @@ class Wire:
         self.lose: set[int] = set()
         self.lost = 0
         self.is_down = False
+        #: A statement that is not sent on until `thaw` is set: its client seems to be stopped.
+        self.freeze: bytes | None = None
+        self.frozen, self.thaw = asyncio.Event(), asyncio.Event()
 
     async def start(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -329,6 +333,9 @@ class Wire:
                 self.commits += 1
                 if self.commits in self.lose:
                     losing.set()
+            if self.freeze and self.freeze in data:
+                self.frozen.set()
+                await self.thaw.wait()
             server.write(data)
         server.transport.abort()
 
@@ -365,82 +372,31 @@ def _kept(properties: Mapping[str, Any]) -> Properties:
     return json.loads(canonical(properties))
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _java(root: Path, password: Path, bolt: int) -> list[str]:
-    package = importlib.util.find_spec("arcadedb_embedded")  # found, not imported: that would start a JVM in here
-    assert package is not None
-    assert package.origin is not None
-    home = Path(package.origin).parent
-    options = {
-        "server.rootPath": root,
-        "server.rootPasswordPath": password,
-        "server.mode": "production",
-        "server.defaultDatabases": "neo4j[root]",
-        "server.plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
-        "bolt.host": "127.0.0.1",
-        "bolt.port": bolt,
-        "bolt.defaultDatabase": "neo4j",
-        "server.httpIncomingHost": "127.0.0.1",
-        "server.httpIncomingPort": _free_port(),
-        "command.timeout": 120_000,
-    }
-    opens = ("java.util.concurrent.atomic", "java.nio.channels.spi", "java.lang")
-    return [
-        str(home / "jre" / "bin" / "java"),
-        "-Xmx512m",
-        "--add-modules=jdk.incubator.vector",
-        "--enable-native-access=ALL-UNNAMED",
-        "-XX:+UseCompactObjectHeaders",
-        "-Dfile.encoding=UTF8",
-        "-Djava.awt.headless=true",
-        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in opens),
-        *(f"-Darcadedb.{key}={value}" for key, value in options.items()),
-        "-cp",
-        str(home / "jars" / "*"),
-        "com.arcadedb.server.ArcadeDBServer",
-    ]
-
-
-def _wait_until_it_answers(settings: GraphSettings, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while True:
-        assert process.poll() is None, log.read_text(errors="replace")[-2000:]
-        try:
-            with GraphDatabase.driver(
-                settings.neo4j_uri, auth=(settings.neo4j_user, settings.password()), max_transaction_retry_time=0.1
-            ) as driver:
-                driver.execute_query("RETURN 1", database_="neo4j")
-                return
-        except (DriverError, Neo4jError):
-            assert time.monotonic() < deadline, log.read_text(errors="replace")[-2000:]
-
-
 @pytest.fixture(scope="session")
 def arcadedb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphSettings]:
     """The embedded server from its wheel, a process of its own."""
-    root = tmp_path_factory.mktemp("arcadedb")
-    password = root / "root.password"
-    password.touch(mode=0o600)
-    password.write_text(secrets.token_urlsafe(18))
-    bolt, log = _free_port(), root / "server.out"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            _java(root, password, bolt), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=root
-        )
+    paths = StatePaths(tmp_path_factory.mktemp("arcadedb"))
+    password, bolt = paths.root / "password", free_port()
+    write_private(password, secrets.token_urlsafe(18))
+    paths.graph.mkdir()
+    server = local_graph.spec(paths, bolt=bolt, http=free_port(), password_file=password, heap="512m")
     settings = GraphSettings(
         neo4j_uri=f"bolt://127.0.0.1:{bolt}", neo4j_user="root", neo4j_password_file=password, neo4j_database="neo4j"
     )
+    log = paths.root / "server.out"
+    with log.open("wb") as out:
+        process = subprocess.Popen(server.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=paths.graph)
     try:
-        _wait_until_it_answers(settings, process, log)
+        asyncio.run(_ready(settings))
         yield settings
     finally:
         process.terminate()
         process.wait(30)
+
+
+async def _ready(settings: GraphSettings) -> None:
+    async with connect(settings) as driver:
+        await wait_ready(driver, settings, timeout=120)
 
 
 @pytest.fixture(scope="session", params=["arcadedb", "neo4j"])

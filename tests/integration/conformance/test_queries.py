@@ -33,7 +33,7 @@ async def test_stats_count_by_label_and_type_and_tell_placeholders_apart(graph: 
 async def test_a_repository_that_a_killed_step_left_is_not_complete(graph: GraphUnderTest) -> None:
     await graph.write("filesystem", graph.says({("Repository", graph.repository): {"name": "r"}}))
     async with graph.driver.session(database=graph.settings.neo4j_database) as session:
-        transaction = Transactions(session, f"{graph.repository}+blarify", Fence(1, 1))
+        transaction = Transactions(session, f"{graph.repository}+blarify", Fence(1, 1), 60)
         await transaction(lambda tx: presence.enter(tx, graph.repository, "blarify"))
 
     stats = await queries.stats(graph.driver, graph.repository)

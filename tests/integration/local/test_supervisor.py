@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codestory.local import launcher
+from codestory.local import AnotherVersion, LocalSettings, find, launcher, service_url, start
 from codestory.local.errors import NotReady, StateUnusable
-from codestory.local.plan import SERVERS, Pace, ProcessSpec
+from codestory.local.plan import SERVERS, Pace, Plan, ProcessSpec
+from codestory.local.planning import version
 from codestory.local.processes import Member, identity
 from codestory.local.readiness import wait_ready
 from codestory.local.record import StackRecord
+from codestory.testing import free_port
 
 if TYPE_CHECKING:
     from conftest import Stand
+
+PACE = Pace(stop_grace=2, restart=0.05, restart_max=0.2, look=0.2)
 
 #: Ends at once when it is asked to.
 SLEEP = ("sleep", "3600")
@@ -83,7 +87,7 @@ def test_a_service_waits_until_the_servers_answer(stand: "Stand", tmp_path: Path
         "while True:\n"
         "    c = s.accept()[0]; c.sendall(b'HELLO you'); c.close(); open(sys.argv[2], 'w').close()\n"
     )
-    port = _free_port()
+    port = free_port()
     server = ProcessSpec(
         "server", (sys.executable, "-c", program, str(port), str(port_file)), stage=SERVERS, port=port, greeting="HELLO"
     )
@@ -271,7 +275,7 @@ def test_a_plan_that_cannot_be_read_changes_nothing(stand: "Stand") -> None:
 
 
 def test_a_supervisor_that_cannot_start_says_why(stand: "Stand") -> None:
-    stand.plan = stand.plan.__class__("1.0", "/no/such/python", ())
+    stand.plan = Plan("1.0", "/no/such/python", ())
 
     with pytest.raises(NotReady, match="/no/such/python"):
         stand.relaunch()
@@ -288,6 +292,28 @@ def test_whoever_starts_or_stops_waits_for_the_other(stand: "Stand") -> None:
         pass
 
     assert time.monotonic() - started < 30
+
+
+def test_another_versions_stack_is_named_and_left_alone(stand: "Stand") -> None:
+    stand.launch(sleeper("a"), python=sys.executable)
+    before = stand.running("a")
+
+    with pytest.raises(AnotherVersion, match=rf"Code Story 1\.0 is running.*this is {version()}.*service stop"):
+        start(settings=LocalSettings(state_dir=stand.paths.root))
+
+    assert stand.running("a") == before
+
+
+def test_a_stack_that_is_coming_up_is_found_but_is_no_service_yet(stand: "Stand") -> None:
+    stand.plan = Plan("1.0", sys.executable, (sleeper("a"),), url=f"http://127.0.0.1:{free_port()}", pace=PACE)
+    stand.relaunch()
+    settings = LocalSettings(state_dir=stand.paths.root)
+
+    stack = find(settings)
+
+    assert stack is not None
+    assert stack.url == stand.plan.url
+    assert service_url(settings) is None
 
 
 def test_the_supervisor_is_small() -> None:
@@ -311,9 +337,3 @@ def _written(stand: "Stand", pid_file: Path) -> Member:
     stand.until(lambda: pid_file.exists() and pid_file.read_text().strip() != "", "the grandchild runs")
     pid = int(pid_file.read_text())
     return Member(pid, identity(pid))
-
-
-def _free_port() -> int:
-    from codestory.testing import free_port
-
-    return free_port()

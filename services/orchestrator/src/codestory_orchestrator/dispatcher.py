@@ -6,6 +6,7 @@ time fills RUN, by a lease. The lease guards order, never safety: two at once co
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC
 
 from nats.aio.msg import Msg
@@ -26,6 +27,21 @@ log = telemetry.logger(__name__)
 ROUNDS = 1000
 
 
+@dataclass
+class Left:
+    """What one round may still admit."""
+
+    tokens: int
+    room: dict[str, int]
+    admitted: bool = False
+    waiting: bool = False
+
+    def take(self, step: str, count: int) -> None:
+        self.tokens -= count
+        self.room[step] -= count
+        self.admitted |= count > 0
+
+
 class Dispatcher:
     def __init__(self, bus: Bus, store: JobStore, registry: Registry, settings: OrchestratorSettings, me: str) -> None:
         self.bus, self.store, self.registry, self.settings = bus, store, registry, settings
@@ -41,6 +57,8 @@ class Dispatcher:
         self._in_flight = Counter[str]()
         self._unseen = Counter[str]()
         self._lease_until = 0.0
+        #: Which step is the first to get its share; another one each time.
+        self._turn = 0
 
     async def start(self) -> None:
         await self.bus.nc.subscribe(self.bus.subject("room.*"), cb=self._heard_room)
@@ -146,22 +164,31 @@ class Dispatcher:
         """Admit the highest priority first, of the steps that have room. True when it is worth another look.
 
         What frees up meanwhile is for the next round, so that it is highest first again."""
-        admitted, waiting = False, False
-        tokens, room = self._tokens, dict(self._room)
         self._waiting = False
+        left = Left(self._tokens, dict(self._room))
         for priority in PRIORITIES:
-            for step in list(room):
-                most = min(room[step], tokens)
-                if most <= 0:
-                    waiting |= self._backlog > 0
-                    continue
-                messages = await self._pullers[priority, step].take(most)
-                tokens, room[step] = tokens - len(messages), room[step] - len(messages)
-                waiting |= len(messages) == most
-                admitted |= bool(messages)
+            await self._fill_from(priority, left)
+        self._waiting |= left.waiting or (
+            self._backlog > 0 and (left.tokens <= 0 or min(left.room.values(), default=1) <= 0)
+        )
+        return left.admitted and self._waiting
+
+    async def _fill_from(self, priority: Priority, left: "Left") -> None:
+        """Each step in turn gets its share, so that one with a long queue does not take all there is."""
+        steps = [step for step in left.room if (priority, step) in self._pullers]
+        self._turn += 1
+        first = self._turn % len(steps) if steps else 0
+        steps = steps[first:] + steps[:first]
+        while steps and left.tokens > 0:
+            share = max(1, left.tokens // len(steps))
+            for step in list(steps):
+                most = min(left.room[step], left.tokens, share)
+                messages = await self._pullers[priority, step].take(most) if most > 0 else []
+                left.take(step, len(messages))
+                if len(messages) < max(most, 1):
+                    steps.remove(step)
                 await asyncio.gather(*(self._forward(msg) for msg in messages))
-        self._waiting |= waiting
-        return admitted and self._waiting
+        left.waiting |= bool(steps)
 
     async def _forward(self, msg: Msg) -> None:
         *_, step, job = msg.subject.split(".")
@@ -190,7 +217,8 @@ class Dispatcher:
 
     async def _heard_room(self, msg: Msg) -> None:
         step = msg.subject.rpartition(".")[2]
-        self._room[step] = self._room.get(step, 0) + 1
+        if step in self._room:
+            self._room[step] += 1
         self._tokens += 1
         if self._waiting:
             self._bell.set()

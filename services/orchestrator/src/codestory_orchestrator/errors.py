@@ -10,6 +10,7 @@ IngestionError
 ├── UnknownStep          422
 ├── UnknownOption        422
 ├── InvalidOption        422
+├── OptionsTooLarge      422
 ├── ConfigInvalid        503
 └── ServiceUnavailable   503
 """
@@ -122,6 +123,13 @@ class InvalidOption(IngestionError):
     def __init__(self, step: str, option: str, reason: str) -> None:
         place = f"The option {_quoted(option)}" if option else "The options"
         super().__init__(f"{place} of the step '{step}': {reason[:300]}")
+
+
+class OptionsTooLarge(IngestionError):
+    """The options of all steps together are too large. Put long lists into a file of the repository."""
+
+    status = 422
+    code = "options_too_large"
 
 
 class ConfigInvalid(IngestionError):

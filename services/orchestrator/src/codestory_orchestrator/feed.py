@@ -14,7 +14,7 @@ from codestory.contracts.jobs import Job
 from codestory.contracts.results import Progress, Usage
 from codestory.contracts.values import now
 from codestory_orchestrator.errors import JobNotFound, ServiceUnavailable
-from codestory_orchestrator.store import JobStore
+from codestory_orchestrator.store import QUEUE, JobStore
 from codestory_orchestrator.views import job_view
 
 
@@ -56,29 +56,33 @@ class Feed:
             raise JobNotFound(job_id)
         changed = asyncio.Event()
         self._changed.setdefault(job_id, set()).add(changed)
-        self.store.watchers.setdefault(job_id, set()).add(changed.set)
+        keys = job_id, QUEUE + found[0].repository.id
+        for key in keys:
+            self.store.watchers.setdefault(key, set()).add(changed.set)
         try:
             async for message in self._messages(job_id, changed):
                 yield message
         except LOST as error:
             raise ServiceUnavailable from error
         finally:
-            self._forget(job_id, changed)
+            self._forget(job_id, keys, changed)
 
     async def _messages(self, job_id: str, changed: asyncio.Event) -> AsyncIterator[StatusMessage]:
-        seen, seq, said = 0, 0, dict[str, StepProgressed]()
+        seen: tuple[int, tuple[str, ...]] = 0, ()
+        seq, said = 0, dict[str, StepProgressed]()
         while True:
             changed.clear()
             found = await self.store.read(job_id, fresh=False)
             if not found:
                 return
             job, revision = found
-            if revision != seen:
-                seen = revision
+            waits_for = self.store.waits_for(job)
+            if (revision, waits_for) != seen:
+                seen = revision, waits_for
                 seq = max(seq + 1, revision)
                 kind = "ended" if job.state.ended else "job"
-                progress = await self.progress(job)
-                yield StatusMessage(kind=kind, seq=seq, job=job_view(job, revision, progress=progress), at=now())
+                view = job_view(job, revision, waits_for=waits_for, progress=await self.progress(job))
+                yield StatusMessage(kind=kind, seq=seq, job=view, at=now())
                 if job.state.ended:
                     return
             for step, news in list(self._progress.get(job_id, {}).items()):
@@ -94,9 +98,12 @@ class Feed:
         for changed in self._changed.get(job_id, ()):
             changed.set()
 
-    def _forget(self, job_id: str, changed: asyncio.Event) -> None:
+    def _forget(self, job_id: str, keys: tuple[str, ...], changed: asyncio.Event) -> None:
+        for key in keys:
+            self.store.watchers[key].discard(changed.set)
+            if not self.store.watchers[key]:
+                del self.store.watchers[key]
         self._changed[job_id].discard(changed)
-        self.store.watchers[job_id].discard(changed.set)
         if not self._changed[job_id]:
-            del self._changed[job_id], self.store.watchers[job_id]
+            del self._changed[job_id]
             self._progress.pop(job_id, None)

@@ -7,10 +7,11 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from codestory import telemetry
-from codestory.bus import Bus, BusLost, Puller, Stored
+from codestory.bus import Bus, BusLost, Puller, Stored, TooLarge, parsed
 from codestory.contracts.commands import RunStep
-from codestory.contracts.events import KINDS, StepEnded, StepFailed
+from codestory.contracts.events import KINDS, TERMINAL, StepEnded, StepFailed
 from codestory.contracts.jobs import Job
+from codestory.contracts.values import Reason, now
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.reconciler import Reconciler
@@ -61,11 +62,18 @@ class Handlers:
             if job == before:
                 if fresh:
                     return job
-            elif await self.store.write(job, revision):
+            elif await self._write(job, revision):
                 await self.follow(before, job, commands, news)
                 return None
             fresh = True
         raise BusLost(f"the record of {job_id} does not hold still")
+
+    async def _write(self, job: Job, revision: int) -> bool:
+        try:
+            return await self.store.write(job, revision)
+        except TooLarge as error:
+            log.warning("job.trimmed", job_id=job.id, error=str(error))
+            return await self.store.write(pipeline.trimmed(job), revision)
 
     async def hear_again(self, job_id: str, event: Stored) -> None:
         """The record does not know how its step ended, and nobody will be told any more: the delivery was lost."""
@@ -108,7 +116,7 @@ def advance_all(job: Job, news: list[Heard]) -> tuple[Job, list[RunStep]]:
 
 
 def parse(subject: str, data: bytes, sequence: int) -> Heard | None:
-    """None: nothing of ours. One unreadable event must not stop every orchestrator."""
+    """None: nothing of ours. An unreadable event must neither stop an orchestrator nor leave its job without end."""
     *_, step, kind = subject.split(".")
     model = KINDS.get(kind)
     if model is None:
@@ -117,7 +125,12 @@ def parse(subject: str, data: bytes, sequence: int) -> Heard | None:
         return step, model.model_validate_json(data), sequence
     except ValidationError as error:
         log.warning("event.unreadable", subject=subject[:200], error=str(error)[:500])
-        return None
+        attempt = parsed(data).get("attempt")
+        if kind not in TERMINAL or not isinstance(attempt, int):
+            return None
+        message = f"how it ended ({kind}) cannot be read"
+        failed = StepFailed(attempt=attempt, worker="", at=now(), reason=Reason.UNREADABLE, message=message)
+        return step, failed, sequence
 
 
 def observe(step: str, event: StepEnded) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from codestory import pipeline_file, repository_identity, telemetry
@@ -13,7 +15,14 @@ from codestory.contracts.jobs import Job, Repository
 from codestory.contracts.plans import PipelineConfig
 from codestory.contracts.values import JobState, now
 from codestory_orchestrator import pipeline, submission
-from codestory_orchestrator.errors import ConfigInvalid, JobConflict, JobNotFound, RepositoryRefused, ServiceUnavailable
+from codestory_orchestrator.errors import (
+    ConfigInvalid,
+    JobConflict,
+    JobNotFound,
+    OptionsTooLarge,
+    RepositoryRefused,
+    ServiceUnavailable,
+)
 from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth
 from codestory_orchestrator.reconciler import Reconciler
@@ -25,6 +34,8 @@ from codestory_orchestrator.views import job_view
 
 log = telemetry.logger(__name__)
 
+#: Bytes of a new job's record. It grows while it runs, and the bus takes a million.
+LARGEST_JOB = 256 * 1024
 SEVERITY = ("pass", "warn", "fail")
 
 
@@ -49,16 +60,19 @@ class Ingestion:
 
     async def submit(self, request: SubmitJob) -> JobView:
         """Make a job and start it, or stand it in line behind the others on its repository."""
+        self._connected()
         path = submission.allowed(Path(request.repository), self.settings.repository_roots)
         repository = await asyncio.to_thread(_identify, path, request.name)
         config = request.pipeline or await asyncio.to_thread(self.config)
         plan = submission.plan(request, config, self.registry.steps)
-        await self.tune()
         with telemetry.submit_span() as span:
             job = pipeline.make(
                 new_id(), repository, plan, at=now(), priority=request.priority, traceparent=telemetry.traceparent(span)
             )
+            if len(job.model_dump_json()) > LARGEST_JOB:
+                raise OptionsTooLarge
             try:
+                await self.tune()
                 return await self._start(job)
             except LOST as error:
                 raise ServiceUnavailable from error
@@ -67,17 +81,20 @@ class Ingestion:
         """In line first, then the record: an entry without a record is dropped, a record without an entry gets one."""
         origin = repository_identity.origin(job.repository)
         first = await self.store.join(job.repository, origin, job.id, job.created_at, moved=_gone)
-        job, commands = pipeline.begin(job, now()) if first else (job, [])
+        slow = now() - job.created_at > timedelta(seconds=self.settings.queue_entry_seconds / 2)
+        at_once = first and not slow  # a place that was not taken in time may be another's: then look again
+        job, commands = pipeline.begin(job, now()) if at_once else (job, [])
         if not await self.store.write(job, 0):
             raise Refused({"description": f"the id {job.id} is taken"})
         log.info(
             "job.submitted", job_id=job.id, repository=job.repository.name, first=first, traceparent=job.traceparent
         )
-        await self.reconciler.dispatcher.send(job, commands)
-        if not first:
-            await self.reconciler.start_next(job.repository.id)  # the one before may have ended in between
+        with suppress(*LOST):  # the job is recorded: what could not be sent now the reconciler sends
+            await self.reconciler.dispatcher.send(job, commands)
+            if not at_once:
+                await self.reconciler.start_next(job.repository.id)  # the one before may have ended in between
         now_it_is = await self.store.read(job.id, fresh=False) or (job, 0)
-        return job_view(*now_it_is, waits_for=self._waits_for(job))
+        return job_view(*now_it_is, waits_for=self.store.waits_for(job))
 
     async def show(self, job_id: str) -> JobView:
         try:
@@ -85,12 +102,15 @@ class Ingestion:
             if not found:
                 raise JobNotFound(job_id)
             job, revision = found
-            return job_view(job, revision, waits_for=self._waits_for(job), progress=await self.feed.progress(job))
+            return job_view(job, revision, waits_for=self.store.waits_for(job), progress=await self.feed.progress(job))
         except LOST as error:
             raise ServiceUnavailable from error
 
     async def list_jobs(self, limit: int) -> list[JobView]:
-        return [job_view(job, revision, waits_for=self._waits_for(job)) for job, revision in self.store.newest(limit)]
+        self._connected()
+        return [
+            job_view(job, revision, waits_for=self.store.waits_for(job)) for job, revision in self.store.newest(limit)
+        ]
 
     async def cancel(self, job_id: str) -> JobView:
         try:
@@ -119,6 +139,7 @@ class Ingestion:
         return ResourceStatus(available_tokens=max(most - info.state.messages, 0), max_tokens=most)
 
     async def steps(self) -> list[StepStatus]:
+        self._connected()
         try:
             living = await self.registry.living()
             waiting = await self.bus.subjects("READY", self.bus.subject("ready.>"))
@@ -156,7 +177,7 @@ class Ingestion:
         try:
             async with asyncio.timeout(3):
                 checks |= await self._bus_checks()
-        except LOST as error:
+        except (*LOST, ServiceUnavailable) as error:
             checks["jetstream"] = Check(status="fail", detail=f"JetStream does not answer: {error!r}")
         worst = max((check for check in checks.values()), key=lambda check: SEVERITY.index(check.status)).status
         return Health(status=worst, version=telemetry.version(), checks=checks)
@@ -174,18 +195,18 @@ class Ingestion:
             configured = {step.name: step.concurrency or 1 for step in (await asyncio.to_thread(self.config)).steps}
         except ConfigInvalid as error:
             log.warning("pipeline_config.invalid", error=str(error))
-            configured = self._concurrencies
+            configured = None
         for step in {new, *self.registry.steps} - {""}:
-            concurrency = configured.get(step, 1)
+            concurrency = self._concurrencies.get(step) if configured is None else configured.get(step, 1)
             if step == new or self._concurrencies.get(step) != concurrency:
                 await self.topology.declare_step(step, concurrency)
-                self._concurrencies[step] = concurrency
+                if concurrency:
+                    self._concurrencies[step] = concurrency
 
-    def _waits_for(self, job: Job) -> tuple[str, ...]:
-        queue = self.store.remembered_queue(job.repository.id)
-        if job.state is not JobState.PENDING or queue is None or job.id not in queue.jobs:
-            return ()
-        return tuple(queue.jobs[: queue.jobs.index(job.id)])
+    def _connected(self) -> None:
+        """Before everything is known, nothing can be told: neither "no jobs" nor "no such step"."""
+        if not self.bus.epoch:
+            raise ServiceUnavailable
 
     def _depends_on(self, step: str) -> tuple[str, ...]:
         try:

@@ -28,7 +28,7 @@ log = telemetry.logger(__name__)
 
 class Orchestrator:
     def __init__(self, bus: Bus, settings: OrchestratorSettings, graph: GraphSettings) -> None:
-        me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}".replace(".", "-")
         self.bus, self.settings = bus, settings
         self.topology = Topology(bus, settings)
         self.store = JobStore(bus)

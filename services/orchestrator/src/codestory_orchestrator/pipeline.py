@@ -52,8 +52,11 @@ def begin(job: Job, at: datetime) -> tuple[Job, list[RunStep]]:
 def advance(job: Job, step_name: str, news: News, sequence: int) -> tuple[Job, list[RunStep]]:
     """Apply one event. News already heard, or of another attempt, changes nothing."""
     step = job.steps.get(step_name)
-    if step is None or news.attempt != step.attempt or not step.state.active:
+    if step is None or news.attempt != step.attempt:
         return job, []
+    if not step.state.active:
+        late = isinstance(news, StepStarted) and step.started_at is None  # two orchestrators may hear it after the end
+        return (_began(job, step_name, news), []) if late and isinstance(news, StepStarted) else (job, [])
     match news:
         case StepStarted():
             return _started(job, step_name, news), []
@@ -95,6 +98,15 @@ def cancel(job: Job, at: datetime, grace_seconds: float) -> Job:
         raise Conflict(job.state)
     job = job.model_copy(update={"state": JobState.CANCELLING, "cancel_by": at + timedelta(seconds=grace_seconds)})
     return job if job.active else _end(job, at)
+
+
+def trimmed(job: Job) -> Job:
+    """The same job in a smaller record, for when it has outgrown what the bus takes: examples and traces go."""
+    for name, step in job.steps.items():
+        attempts = tuple(a.model_copy(update={"detail": "", "message": a.message[:200]}) for a in step.attempts)
+        outcome = step.outcome and step.outcome.model_copy(update={"gaps": (), "details": {}})
+        job = job.having(name, attempts=attempts, outcome=outcome, options={}, message=step.message[:200])
+    return job
 
 
 def command(job: Job, name: str) -> RunStep:
@@ -149,21 +161,36 @@ def _end(job: Job, at: datetime) -> Job:
 
 
 def _started(job: Job, name: str, news: StepStarted) -> Job:
+    attempt = Attempt(number=news.attempt, worker=news.worker, started_at=news.at, traceparent=news.traceparent)
+    job = _began(job, name, news).having(name, state=StepState.RUNNING, due_at=None)
+    job = job.having(name, attempts=_with(job.steps[name].attempts, attempt))
+    return job.model_copy(update={"state": JobState.RUNNING}) if job.state is JobState.PENDING else job
+
+
+def _began(job: Job, name: str, news: StepStarted) -> Job:
+    """What only its start says of a step."""
     step = job.steps[name]
-    attempt = Attempt(number=news.attempt, worker=news.worker, started_at=news.at)
-    earlier = tuple(a for a in step.attempts if a.number != news.attempt)  # a second start of it: its first worker died
+    attempts = tuple(
+        a.model_copy(update={"started_at": news.at, "traceparent": news.traceparent}) if a.number == news.attempt else a
+        for a in step.attempts
+    )
     job = job.having(
         name,
-        state=StepState.RUNNING,
         started_at=step.started_at or news.at,
-        due_at=None,
         options=news.options,
         options_dropped=news.options_dropped,
-        attempts=(*earlier, attempt)[-ATTEMPTS_KEPT:],
+        attempts=attempts,
     )
-    if job.state is JobState.PENDING:
-        job = job.model_copy(update={"state": JobState.RUNNING})
     return job if job.started_at else job.model_copy(update={"started_at": news.at})
+
+
+def _with(attempts: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
+    """The newest last. Of earlier ones only the outcome is kept, so that a record stays small; a second start of the
+    same one takes its place: the first worker died."""
+    earlier = [
+        a.model_copy(update={"detail": "", "message": a.message[:500]}) for a in attempts if a.number != attempt.number
+    ]
+    return (*earlier, attempt)[-ATTEMPTS_KEPT:]
 
 
 def _ended(job: Job, name: str, news: StepEnded, state: StepState) -> Job:
@@ -182,8 +209,7 @@ def _ended(job: Job, name: str, news: StepEnded, state: StepState) -> Job:
             "detail": failed.detail if failed else "",
         }
     )
-    earlier = tuple(a for a in step.attempts if a.number != news.attempt)
-    return job.having(name, state=state, ended_at=news.at, due_at=None, attempts=(*earlier, attempt)[-ATTEMPTS_KEPT:])
+    return job.having(name, state=state, ended_at=news.at, due_at=None, attempts=_with(step.attempts, attempt))
 
 
 def _again(job: Job, name: str, news: StepFailed) -> bool:

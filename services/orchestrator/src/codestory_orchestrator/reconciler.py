@@ -13,6 +13,7 @@ from codestory.contracts.jobs import Job
 from codestory.contracts.values import JobState, now
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
+from codestory_orchestrator.errors import NameTaken
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import TRIES, JobStore
@@ -42,8 +43,8 @@ class Reconciler:
         self.on_unheard: Callable[[str, Stored], Awaitable[None]] | None = None
 
     async def reconcile(self) -> None:
-        await asyncio.sleep(self.settings.reconcile_seconds)
         await self.round()
+        await asyncio.sleep(self.settings.reconcile_seconds)
 
     async def round(self) -> None:
         epoch = await self._current_epoch()
@@ -197,7 +198,10 @@ class Reconciler:
         found = await self.store.read(job.id)
         if found and not found[0].state.ended:
             origin = repository_identity.origin(job.repository)
-            await self.store.join(job.repository, origin, job.id, now(), moved=lambda _: True)
+            try:
+                await self.store.join(job.repository, origin, job.id, now(), moved=lambda _: True)
+            except NameTaken as error:
+                log.warning("job.stranded", job_id=job.id, error=str(error))  # until the others on this name have ended
 
     # a broker that lost its storage
 

@@ -1,8 +1,8 @@
 """Which steps exist, as their own services have said, and which of their workers live."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from pydantic import ValidationError
 
@@ -38,7 +38,8 @@ class Registry:
     async def forget(self) -> None:
         """After a loss of the broker's storage: each service says anew that it exists."""
         self._mirror.forget()
-        self._known = {}
+        for name in list(self._known):
+            await self._welcome(name)  # what was known still exists: only its consumers are gone
         await self.relist()
 
     async def watch(self) -> None:
@@ -64,12 +65,10 @@ class Registry:
 
     async def living(self) -> dict[str, int]:
         """Workers alive, by step."""
-        counts: dict[str, int] = {}
-        with suppress(IndexError):
-            for subject in await self.bus.subjects("KV_workers", self.bus.key("workers", ">")):
-                step = subject.split(".")[-2]
-                counts[step] = counts.get(step, 0) + 1
-        return counts
+        prefix = self.bus.key("workers", "")
+        subjects = await self.bus.subjects("KV_workers", self.bus.key("workers", ">"))
+        steps = [subject.removeprefix(prefix).partition(".")[0] for subject in subjects]
+        return Counter(step for step in steps if step in self._known)
 
 
 def _info(name: str, data: bytes) -> StepInfo | None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from codestory import telemetry
 from codestory.bus import Bus, BusLost, Mirror, Refused
 from codestory.contracts.jobs import Job, Repository
-from codestory.contracts.values import Value
+from codestory.contracts.values import JobState, Value
 from codestory_orchestrator.errors import JobNotFound, NameTaken
 
 log = telemetry.logger(__name__)
@@ -142,6 +142,13 @@ class JobStore:
 
     async def queue(self, repository_id: str) -> RepositoryQueue | None:
         return (await self._queue(repository_id))[1]
+
+    def waits_for(self, job: Job) -> tuple[str, ...]:
+        """The jobs that stand before this one in its repository's queue, as far as this process has heard."""
+        queue = self.remembered_queue(job.repository.id)
+        if job.state is not JobState.PENDING or queue is None or job.id not in queue.jobs:
+            return ()
+        return tuple(queue.jobs[: queue.jobs.index(job.id)])
 
     def remembered_queue(self, repository_id: str) -> RepositoryQueue | None:
         found = self.mirror.get(QUEUE + repository_id)

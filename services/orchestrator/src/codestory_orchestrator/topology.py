@@ -18,6 +18,8 @@ log = telemetry.logger(__name__)
 
 #: Metadata key: the setting that a live limit was last set from.
 FROM_SETTING = "codestory-from-setting"
+#: The server's own; it may be no longer than a bucket keeps its keys. Nothing here relies on it.
+DEDUPLICATION = 120.0
 #: What a difference in means an update; other fields are the server's or an operator's business.
 COMPARED = (
     "subjects",
@@ -44,8 +46,8 @@ class Topology:
         kinds = [self.bus.subject("evt.*.*", kind) for kind in sorted(KINDS)]
         await self._consumer("EVENTS", ORCHESTRATOR, kinds, limit=1000)
 
-    async def declare_step(self, step: str, concurrency: int) -> None:
-        """The consumers of one step. `concurrency`: runs at once over all its replicas."""
+    async def declare_step(self, step: str, concurrency: int | None) -> None:
+        """The consumers of one step. `concurrency`: runs at once over all replicas; None: not known now, leave it."""
         for priority in PRIORITIES:
             subject = self.bus.subject("ready", priority, step, "*")
             await self._consumer("READY", f"{priority}-{step}", [subject], limit=1000)
@@ -111,11 +113,13 @@ class Topology:
 
     async def _bucket(self, bucket: str) -> None:
         name = self.bus.stream(bucket)
+        ttl = self.settings.presence_seconds if bucket == "workers" else None
         try:
-            await self.bus.js.key_value(name)
+            now = (await self.bus.js.stream_info(f"KV_{name}")).config
+            if ttl and now.max_age != ttl:
+                await self.bus.js.update_stream(now.evolve(max_age=ttl, duplicate_window=min(ttl, DEDUPLICATION)))
         except nats.js.errors.NotFoundError:
             live = api.RePublish(src=f"$KV.{name}.>", dest=self.bus.subject("live", bucket, ">"))
-            ttl = self.settings.presence_seconds if bucket == "workers" else None
             await self.bus.js.create_key_value(api.KeyValueConfig(bucket=name, history=1, republish=live, ttl=ttl))
 
     async def _object_store(self, name: str) -> None:
@@ -125,14 +129,14 @@ class Topology:
         except nats.js.errors.NotFoundError:
             await self.bus.js.create_object_store(bucket)
 
-    async def _consumer(self, stream: str, name: str, subjects: list[str], *, limit: int) -> None:
+    async def _consumer(self, stream: str, name: str, subjects: list[str], *, limit: int | None) -> None:
         wished = api.ConsumerConfig(
             durable_name=name,
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=self.settings.ack_wait_seconds,
             max_deliver=-1,
-            max_ack_pending=limit,
-            metadata={FROM_SETTING: str(limit)},
+            max_ack_pending=limit or 1,
+            metadata={FROM_SETTING: str(limit)} if limit else {},
             filter_subject=subjects[0] if len(subjects) == 1 else None,
             filter_subjects=subjects if len(subjects) > 1 else None,
         )
@@ -142,12 +146,16 @@ class Topology:
             await self.bus.js.add_consumer(self.bus.stream(stream), wished)
             return
         limited = not _setting_changed(wished, now)
-        if limited and now.ack_wait == wished.ack_wait:
+        if limited and now.ack_wait == wished.ack_wait and _heard_by(now) == _heard_by(wished):
             return
         if limited:  # changed live, or as it was: keep it
             wished = wished.evolve(max_ack_pending=now.max_ack_pending, metadata=now.metadata)
         log.info("topology.updated", consumer=name, max_ack_pending=wished.max_ack_pending, ack_wait=wished.ack_wait)
         await self.bus.js.add_consumer(self.bus.stream(stream), wished)
+
+
+def _heard_by(config: api.ConsumerConfig) -> set[str]:
+    return {*(config.filter_subjects or ()), *([config.filter_subject] if config.filter_subject else ())}
 
 
 def _setting_changed(wished: api.StreamConfig | api.ConsumerConfig, now: api.StreamConfig | api.ConsumerConfig) -> bool:

@@ -34,6 +34,7 @@ class StepStarted(StepEvent):
     starts: int = 1
     options: Options = {}
     options_dropped: tuple[str, ...] = ()
+    #: Of the attempt's own trace; it links to the request's.
     traceparent: str = ""
 
 

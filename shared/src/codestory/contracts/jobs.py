@@ -35,6 +35,8 @@ class Attempt(Value):
     message: Annotated[str, Field(max_length=4000)] = ""
     detail: Annotated[str, Field(max_length=16_000)] = ""
     usage: Usage = Usage()
+    #: W3C context of the attempt's own trace, which its log lines name too.
+    traceparent: str = ""
 
 
 class StepRecord(Value):

@@ -8,6 +8,8 @@ from codestory.contracts.values import Value
 
 #: Names kept of each kind of gap. The counts are always whole; the names are examples, so that a record stays small.
 EXAMPLES = 20
+#: Different names kept of each kind of count.
+NAMES = 100
 
 
 class Gap(Value):

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from neo4j import AsyncManagedTransaction, AsyncSession
+from neo4j import AsyncManagedTransaction, AsyncSession, unit_of_work
 from neo4j.exceptions import ConstraintError, DatabaseError, IncompleteCommit, Neo4jError
 
 from codestory.graph.driver import Row, rows
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Tries of one transaction besides those that the driver makes. Each means that another owner was in the same place.
 ATTEMPTS = 20
+#: What a matched node that is gone by now is called, and a transaction that took too long, most often for a lock.
+PASSING = ("Statement.EntityNotFound", "Transaction.TransactionTimedOutClientConfiguration")
 #: Two owners that met once wait different times, longer each time.
 PAUSE_SECONDS = (0.005, 0.05)
 
@@ -65,8 +67,10 @@ Work = Callable[[FencedTransaction], Awaitable[None]]
 class Transactions:
     """Runs work behind the fence, one transaction after the other, and adds up what was written."""
 
-    def __init__(self, session: AsyncSession, key: str, fence: Fence) -> None:
+    def __init__(self, session: AsyncSession, key: str, fence: Fence, seconds: float) -> None:
         self._session, self._key, self._fence = session, key, fence
+        # Neo4j ends a transaction that takes longer, and frees its locks. ArcadeDB does not hear it, and holds none.
+        self._bounded = unit_of_work(timeout=seconds)(self._fenced)
         self._token, self._count = uuid.uuid4().hex, 0
         self.written: Counter[str] = Counter()
 
@@ -75,7 +79,7 @@ class Transactions:
         mark = f"{self._token}:{self._count}"
         for attempt in range(ATTEMPTS):
             try:
-                self.written += await self._session.execute_write(self._fenced, mark, work, attempt > 0)
+                self.written += await self._session.execute_write(self._bounded, mark, work, attempt > 0)
                 return
             except (Neo4jError, IncompleteCommit, Miscount) as error:
                 if attempt == ATTEMPTS - 1 or not _may_pass(error):
@@ -107,4 +111,4 @@ def _may_pass(error: Exception) -> bool:
     """Another owner was in the same place, or an answer was lost. The driver repeats what is transient by itself."""
     if isinstance(error, ConstraintError | DatabaseError | IncompleteCommit | Miscount):
         return True  # DatabaseError: ArcadeDB deletes no node that has just been connected
-    return isinstance(error, Neo4jError) and (error.code or "").endswith("Statement.EntityNotFound")
+    return isinstance(error, Neo4jError) and (error.code or "").endswith(PASSING)

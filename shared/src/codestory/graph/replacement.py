@@ -62,15 +62,17 @@ class Replacement:
     async def _present(self) -> Present:
         present = Present({}, {})
         mark = f"n._out_{self.owner}"
-        for label in self.labels:
-            owned = label in self.owned
-            query = f"MATCH (n:{label} {{repo: $repo}}) {'' if owned else f'WHERE {mark} IS NOT NULL'}"
-            query += f" RETURN n.id AS id, n._hash AS hash, {mark} AS mark"
-            for row in await read(self.session, query, repo=self.repository):
-                if owned:
-                    present.nodes[label, row["id"]] = row["hash"]
-                if row["mark"]:
-                    present.marks[label, row["id"]] = row["mark"]
+        queries = [
+            f"MATCH (n:{label} {{repo: $repo}}) {'' if label in self.owned else f'WHERE {mark} IS NOT NULL'}"
+            f" RETURN '{label}' AS label, n.id AS id, n._hash AS hash, {mark} AS mark"
+            for label in self.labels
+        ]
+        for row in await read(self.session, " UNION ALL ".join(queries), repo=self.repository):
+            key = (row["label"], row["id"])
+            if row["label"] in self.owned:
+                present.nodes[key] = row["hash"]
+            if row["mark"]:
+                present.marks[key] = row["mark"]
         return present
 
     async def _write(self, change: Difference, present: Present) -> None:

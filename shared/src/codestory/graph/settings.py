@@ -26,6 +26,8 @@ class GraphSettings(BaseSettings):
     graph_batch_bytes: int = Field(default=4 * 2**20, ge=1)
     #: How long a transaction is tried again while the server is away or busy.
     graph_retry_seconds: float = Field(default=60, ge=0)
+    #: How long one transaction may take. A writer that was stopped in the middle of one holds its locks until then.
+    graph_transaction_seconds: float = Field(default=60, gt=0)
     graph_connect_timeout: float = Field(default=5, gt=0)
     #: The fraction of a step's nodes, or of its relationships, that one run may make vanish. 1: all of them.
     graph_shrink_limit: float = Field(default=0.9, ge=0, le=1)

@@ -16,9 +16,11 @@ async def sweep(
     session: AsyncSession, transaction: Transactions, repository: str, labels: Sequence[str], batch: int
 ) -> AsyncIterator[None]:
     """One turn a transaction; none when there is nothing to sweep."""
-    for label in labels:
-        find = f"MATCH (n:{label} {{_missing: $repo}}) {UNUSED}"
-        while await read(session, f"{find} RETURN n.id AS id LIMIT 1", repo=repository):
+    finds = {label: f"MATCH (n:{label} {{_missing: $repo}}) {UNUSED}" for label in labels}
+    look = " UNION ALL ".join(f"{find} RETURN '{label}' AS label LIMIT 1" for label, find in finds.items())
+    while found := await read(session, look, repo=repository):
+        for label in {row["label"] for row in found}:
+            find = finds[label]
             await transaction(partial(_delete, label=label, find=find, repository=repository, batch=batch))
             yield
 

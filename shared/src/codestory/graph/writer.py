@@ -72,7 +72,7 @@ class GraphWriter:
                     key = f"{self._repository}+{self._owner}"
                     replacement = Replacement(
                         session=session,
-                        transaction=Transactions(session, key, self._fence),
+                        transaction=Transactions(session, key, self._fence, self._settings.graph_transaction_seconds),
                         repository=self._repository,
                         owner=self._owner,
                         owned=self._labels,

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from codestory.local.errors import NotReady, StateUnusable
-from codestory.local.files import OWNER_ONLY
+from codestory.local.files import OWNER_ONLY, write_private
 from codestory.local.logfiles import tail
 from codestory.local.paths import StatePaths
 from codestory.local.plan import Plan
@@ -56,7 +56,8 @@ def launch(paths: StatePaths, plan: Plan) -> StackRecord:
     tidy(paths, plan.pace.stop_grace)
     plan.write(paths.plan)
     command = [plan.python, "-P", "-m", "codestory.local.supervisor", str(paths.root)]
-    with paths.supervisor_output.open("wb") as output:
+    write_private(paths.supervisor_output, "")
+    with paths.supervisor_output.open("ab") as output:
         try:
             # It detaches: this call is over when the supervisor has written its record, or has given up.
             code = subprocess.run(

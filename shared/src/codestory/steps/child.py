@@ -119,7 +119,12 @@ def failure(error: Exception) -> FailedFrame:
             reason, retryable = Reason.BUG, False
             message = f"{type(error).__name__}: {error}"
             detail = "".join(traceback.format_exception(error))[-16_000:]
-    return FailedFrame(reason=reason, message=message[:4000], detail=detail, retryable=retryable)
+    return FailedFrame(reason=reason, message=text(message)[:4000], detail=text(detail)[-16_000:], retryable=retryable)
+
+
+def text(said: str) -> str:
+    """An error may hold a file's name that is no text; it would not travel."""
+    return said.encode("utf-8", "backslashreplace").decode()
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ class Delivery:
     worker: str
     options: Options
     options_dropped: tuple[str, ...]
+    traceparent: str
 
 
 def parse(msg: Msg) -> RunStep:
@@ -93,7 +94,7 @@ def _started(given: Delivery, starts: int) -> StepStarted:
         starts=starts,
         options=given.options,
         options_dropped=given.options_dropped,
-        traceparent=given.command.traceparent,
+        traceparent=given.traceparent,
     )
 
 

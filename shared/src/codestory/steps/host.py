@@ -60,7 +60,6 @@ class Host:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        await self.bus.connect()
         serving = asyncio.create_task(self._serve())
         stop = asyncio.create_task(self._stop.wait())
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,22 +79,30 @@ class Host:
             await self.bus.close()
 
     async def _serve(self) -> None:
+        await self.bus.connect()
         await self._declared()
         await self.register()
         await self.tombstones.start()
         await self.bus.broker.start()
-        consumer = await self._consumer_limit()
-        count = self.settings.slots or consumer
-        self.slots = [Slot(self.bus, self.settings, self.info, self.heartbeat, self.worker) for _ in range(count)]
-        pullers = [await Puller(self.bus, "RUN", self.info.name).start() for _ in self.slots]
-        present = asyncio.create_task(self._be_present())
-        log.info("step.serving", step=self.info.name, version=self.info.version, slots=count, worker=self.worker)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for slot, puller in zip(self.slots, pullers, strict=True):
-                    group.create_task(slot.serve(puller))
-        finally:
+        count = self.settings.slots or await self._consumer_limit()
+        async with asyncio.TaskGroup() as group:
+            await self._widen(group, count)
+            log.info("step.serving", step=self.info.name, version=self.info.version, slots=count, worker=self.worker)
+            present = asyncio.create_task(self._be_present(group))
+            present.add_done_callback(self._broken)
+            await self._stop.wait()
+            present.remove_done_callback(self._broken)
             await cancelling.end(present)
+
+    async def _widen(self, group: asyncio.TaskGroup, count: int) -> None:
+        while len(self.slots) < count:
+            slot = Slot(self.bus, self.settings, self.info, self.heartbeat, self.worker)
+            self.slots.append(slot)
+            group.create_task(slot.serve(await Puller(self.bus, "RUN", self.info.name).start()))
+
+    def _broken(self, _: "asyncio.Task[None]") -> None:
+        """Nobody would know that this host lives: it ends, and its supervisor starts it anew."""
+        self._stop.set()
 
     async def _declared(self) -> None:
         """Wait until an orchestrator has declared the streams, the last of which is the consumer of EVENTS."""
@@ -125,14 +132,18 @@ class Host:
     def _presence(self) -> str:
         return self.bus.key("workers", f"{self.info.name}.{self.worker}")
 
-    async def _be_present(self) -> None:
-        while True:
-            busy = sum(slot.running is not None for slot in self.slots)
+    async def _be_present(self, group: asyncio.TaskGroup) -> None:
+        """Also has as many slots as the step's concurrency, which may be raised at any time."""
+        while not cancelling.cancelled():
             with suppress(*LOST):
-                await self.bus.record(
-                    self._presence, {"slots": len(self.slots), "busy": busy, "version": self.info.version}
-                )
+                await self._say_present()
+                if self.settings.slots is None:
+                    await self._widen(group, await self._consumer_limit())
             await asyncio.sleep(self.settings.presence_seconds / 3)
+
+    async def _say_present(self) -> None:
+        busy = sum(slot.running is not None for slot in self.slots)
+        await self.bus.record(self._presence, {"slots": len(self.slots), "busy": busy, "version": self.info.version})
 
     async def _be_gone(self) -> None:
         with suppress(*LOST):
@@ -159,5 +170,6 @@ class Host:
             self.bus.epoch = epoch
             self.tombstones.forget()
         self.heartbeat.hint_all()  # attempts of another epoch find out at once
+        await self._say_present()  # or a cancel would take us for dead
         await self.register()
         await self.tombstones.list()

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+import psutil
+
 from codestory.contracts.results import Progress
 from codestory.steps.frames import CHILD_FRAME, FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
 from codestory.steps.settings import HostSettings
@@ -81,8 +83,11 @@ class Child:
         return self.process.returncode is None
 
     async def run(self, frame: RunFrame, on_progress: Callable[[Progress], None]) -> DoneFrame | FailedFrame:
-        self._writer.write(frame.model_dump_json().encode() + b"\n")
-        await self._writer.drain()
+        try:
+            self._writer.write(frame.model_dump_json().encode() + b"\n")
+            await self._writer.drain()
+        except OSError as error:
+            raise await self._died() from error
         while True:
             match await self._frame():
                 case ProgressFrame(progress=progress):
@@ -91,6 +96,12 @@ class Child:
                     return end
                 case _:
                     continue
+
+    def leftovers(self) -> bool:
+        """Programs that the step started still run."""
+        with suppress(psutil.Error):
+            return bool(psutil.Process(self.process.pid).children(recursive=True))
+        return False
 
     async def kill(self, grace_seconds: float) -> None:
         """End the group: asked first, then not. Nothing of it is left when this returns."""
@@ -145,4 +156,5 @@ class Child:
     def _line(self, line: bytes) -> None:
         text = line[:LINE_BYTES].decode("utf-8", "replace")
         self._tail.append(text)
-        self.on_line(text)
+        with suppress(ValueError, TypeError, RecursionError):  # whatever a line holds, the next one must be read
+            self.on_line(text)

@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from opentelemetry.trace import Span
 
 from codestory import cancelling, telemetry
-from codestory.bus import LOST, Bus, Puller, attempt_in
+from codestory.bus import LOST, Bus, Puller, TooLarge, attempt_in
 from codestory.contracts.api import StepInfo
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import StepCancelled, StepCompleted, StepFailed, StepProgressed, Terminal
@@ -63,6 +63,7 @@ class Slot:
             except LOST as error:
                 log.warning("slot.interrupted", error=repr(error))
                 await asyncio.sleep(0.2)
+        await commands.stop()
 
     async def close(self) -> None:
         if self._child:
@@ -81,9 +82,11 @@ class Slot:
             given, dropped = self._options(command)
             delivery = (msg.metadata.sequence.stream, msg.metadata.num_delivered)
             epoch = self.bus.epoch
-            claimed = Delivery(command, delivery, self.worker, given, dropped)
+            span = telemetry.attempt_span(command.step, command.traceparent)
+            trace = telemetry.traceparent(span)
+            claimed = Delivery(command, delivery, self.worker, given, dropped, trace)
             generation = await claim(self.bus, self.settings, claimed, epoch)
-            if generation and not await self._work(msg, Running(command, generation, epoch)):
+            if generation and not await self._work(msg, Running(command, generation, epoch), span):
                 return  # somebody else's now
         await self.bus.ack(msg)
         await self.bus.say("room", command.step)
@@ -106,11 +109,10 @@ class Slot:
 
     # the attempt
 
-    async def _work(self, msg: Msg, running: Running) -> bool:
+    async def _work(self, msg: Msg, running: Running, span: Span) -> bool:
         """Have it done under a heartbeat. True: a terminal event of this attempt is stored."""
         command = running.command
         self.running = running
-        span = telemetry.attempt_span(command.step, command.traceparent)
         output = Output(
             self.bus,
             self.settings.log_lines,
@@ -123,13 +125,20 @@ class Slot:
             event = await self._end(msg, running, output, span)
             if self.bus.epoch != running.epoch:
                 event = None  # of a broker that is gone
-            said = event is not None and await report(self.bus, self.settings, command, event, running.epoch)
+            said = event is not None and await self._report(running, event)
         finally:
             self.running = None
             output.close()
             span.end()
         self._say(running, event if said else None, span)
         return said
+
+    async def _report(self, running: Running, event: Terminal) -> bool:
+        try:
+            return await report(self.bus, self.settings, running.command, event, running.epoch)
+        except TooLarge as error:
+            event = self._failed(running, Reason.BUG, f"the step's result cannot be sent: {error}", usage=event.usage)
+            return await report(self.bus, self.settings, running.command, event, running.epoch)
 
     async def _end(self, msg: Msg, running: Running, output: Output, span: Span) -> Terminal | None:
         """How it ended; None: it is no longer ours to say."""
@@ -171,12 +180,18 @@ class Slot:
                 trace_id=trace_id,
             )
             end = await child.run(frame, lambda progress: setattr(running, "progress", progress))
+            if child.leftovers():
+                self._child = None
+                await child.kill(0)
         except ChildDied as died:
             self._child = None
             reason = Reason.OUT_OF_MEMORY if died.out_of_memory else Reason.CRASHED
             return self._failed(running, reason, str(died), detail=died.tail, retryable=True)
         except TimeoutError:
             message = f"the step's process did not start within {self.settings.child_start_seconds:g} s"
+            return self._failed(running, Reason.CRASHED, message, retryable=True)
+        except OSError as error:  # no process, no memory, no file handle to be had now
+            message = f"the step's process could not be started: {error}"
             return self._failed(running, Reason.CRASHED, message, retryable=True)
         return self._ended(running, end)
 
@@ -187,8 +202,8 @@ class Slot:
 
     async def _interrupt(self, doing: "asyncio.Task[Terminal | None]") -> None:
         """Kill the child and its whole group. The next attempt gets a new one."""
-        child, self._child = self._child, None
         await cancelling.end(doing)
+        child, self._child = self._child, None
         if child:
             await child.kill(self.settings.kill_grace_seconds)
 

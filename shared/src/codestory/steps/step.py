@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 from pydantic import BaseModel
 
 from codestory.contracts.jobs import Repository
-from codestory.contracts.results import EXAMPLES, Gap, Progress, StepOutcome
+from codestory.contracts.results import EXAMPLES, NAMES, Gap, Progress, StepOutcome
 from codestory.graph import GraphWriter
 from codestory.steps.errors import StepError, TemporaryStepError
 from codestory.steps.files import RepositoryFiles
@@ -53,13 +53,13 @@ class StepResult:
         skipped, failed = list(self.skipped), list(self.failed)
         return StepOutcome(
             summary=self.summary[:1000],
-            counts=dict(self.counts),
-            skipped=_by_reason(skipped),
-            failed=_by_reason(failed),
+            counts=_bounded(self.counts),
+            skipped=_bounded(_by_reason(skipped)),
+            failed=_bounded(_by_reason(failed)),
             gaps=(*failed[:EXAMPLES], *skipped[:EXAMPLES]),
-            nodes=dict(self.nodes),
-            relationships=dict(self.relationships),
-            written=dict(self.written),
+            nodes=_bounded(self.nodes),
+            relationships=_bounded(self.relationships),
+            written=_bounded(self.written),
         )
 
 
@@ -82,7 +82,7 @@ class StepContext(Generic[OptionsT]):
 
     def progress(self, done: int, total: int | None = None, unit: str = "", message: str = "") -> None:
         """Say how far the run is. Cheap: call it as often as you like, a few a second are sent on."""
-        self.report(Progress(done=done, total=total, unit=unit[:40], message=message[:500]))
+        self.report(Progress(done=done, total=total, unit=_printable(unit)[:40], message=_printable(message)[:500]))
 
 
 class PipelineStep(StepOperations, ABC, Generic[OptionsT]):
@@ -111,6 +111,19 @@ class PipelineStep(StepOperations, ABC, Generic[OptionsT]):
 
 class NoOptions(BaseModel):
     """The options of a step that has none."""
+
+
+def _printable(text: str) -> str:
+    """A file's name may hold what is no text; it would not travel."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _bounded(counts: Mapping[str, int]) -> dict[str, int]:
+    """A record travels: of counts by very many names the largest keep theirs, the rest are added up."""
+    if len(counts) <= NAMES:
+        return {name[:200]: count for name, count in counts.items()}
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return {name[:200]: count for name, count in ranked[:NAMES]} | {"other": sum(n for _, n in ranked[NAMES:])}
 
 
 def _by_reason(gaps: Iterable[Gap]) -> dict[str, int]:

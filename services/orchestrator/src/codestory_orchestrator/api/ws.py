@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from codestory import cancelling
 from codestory.contracts.api import StatusMessage
 from codestory.contracts.values import now
 from codestory_orchestrator.api.ingestion import Orchestrator, possible
@@ -72,9 +73,7 @@ class Watcher:
         try:
             await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await cancelling.end(*tasks)
         if not hearing.cancelled() and (error := hearing.exception()):
             raise error
         return None if telling.cancelled() else telling.result()
