@@ -6,7 +6,8 @@ import pytest
 
 from codestory.contracts.values import Priority
 from codestory.testing import wait_until
-from codestory.testing_world import World, Worlds, out_of_order, plan
+from codestory.testing_bus import out_of_order
+from codestory.testing_world import World, Worlds, plan
 
 pytestmark = pytest.mark.chaos
 

@@ -9,21 +9,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
-import nats.js.errors
 import psutil
-from nats.aio.msg import Msg
 
-from codestory.bus import LOST, ORCHESTRATOR, Bus, BusSettings, Puller, parsed
-from codestory.contracts.events import TERMINAL, StepStarted
-from codestory.contracts.values import now
+from codestory.bus import BusSettings, parsed
 from codestory.testing import NatsServer, Processes, free_port, install_steps, wait_until
+from codestory.testing_bus import LIMIT, Watched
 
 #: Steps of `steps.py` in the folder of scripts.
 STEPS = {name: name.upper() for name in "abcd"}
@@ -41,22 +36,12 @@ FAST = {
     "CODESTORY_PROGRESS_SECONDS": "0.1",
     "CODESTORY_KILL_GRACE_SECONDS": "0.2",
 }
-#: For what must happen, however busy the machine is. Nothing waits so long when all is well.
-LIMIT = 60.0
 #: An orchestrator that has lost its bus, or has none yet, says so.
 UNAVAILABLE = 503
 
 Process = subprocess.Popen[bytes]
 #: One step of a job's plan, as the API takes it.
 Plan = dict[str, Any]
-
-
-class Event(NamedTuple):
-    sequence: int
-    job: str
-    step: str
-    kind: str
-    body: dict[str, Any]
 
 
 def plan(name: str, **options: Any) -> Plan:
@@ -88,7 +73,7 @@ class Gate:
         return self._path.read_text()
 
 
-class World:
+class World(Watched):
     """One broker, its orchestrators and workers. `scripts`: the folder that has `steps.py` and `crashing.py`."""
 
     def __init__(self, scripts: Path, stack: ExitStack, sync_interval: str, environment: dict[str, str]) -> None:
@@ -103,9 +88,10 @@ class World:
         install_steps(packages, "chaos_steps", (scripts / "steps.py").read_text(), STEPS)
         self.config = self.directory / "pipeline_config.yml"
         self.configure(concurrency=4)
-        self.settings = BusSettings(
+        settings = BusSettings(
             nats_url=self.server.url, namespace="chaos", nats_request_seconds=2, nats_patience_seconds=10
         )
+        super().__init__(settings, self.directory / "log")
         python_path = os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])
         self.processes = stack.enter_context(
             Processes(
@@ -118,11 +104,12 @@ class World:
                     "PYTHONPATH": python_path,
                     **environment,
                 },
-                self.directory / "log",
+                self.log,
             )
         )
         stack.callback(self._kill_stopped)  # before the hosts: a stopped child cannot see that its host is gone
         self.ports: list[int] = []
+        self.started: list[Process] = []
         self.submitted: list[str] = []
         self._stopped: list[psutil.Process] = []
         self._hooks: dict[int, Path] = {}
@@ -131,13 +118,6 @@ class World:
     def configure(self, concurrency: int) -> None:
         steps = "".join(f"  - name: {name}\n    concurrency: {concurrency}\n" for name in STEPS)
         self.config.write_text(f"steps:\n{steps}")
-
-    async def connect(self) -> None:
-        self.bus = Bus(self.settings, "test")
-        await self.bus.connect()
-
-    async def close(self) -> None:
-        await self.bus.close()
 
     # processes
 
@@ -150,6 +130,11 @@ class World:
     def worker(self, step: str, point: str = "", **environment: str) -> Process:
         return self._start(step, point, **environment)
 
+    async def register(self, step: str) -> None:
+        """It exists, though no worker of it lives."""
+        await self.dead(self._start(step, "", "--register"))
+        await self.known(step)
+
     def _start(self, what: str, point: str, *arguments: str, **environment: str) -> Process:
         hook = Path(tempfile.mkdtemp(prefix="hook-", dir=self.directory))
         (hook / "point").write_text(point)
@@ -157,6 +142,7 @@ class World:
             sys.executable, str(self.scripts / "crashing.py"), what, *arguments, CHAOS_HOOK=str(hook), **environment
         )
         self._hooks[started.pid] = hook
+        self.started.append(started)
         return started
 
     def arm(self, process: Process, point: str) -> None:
@@ -176,7 +162,7 @@ class World:
         async def there() -> bool:
             return name in self.writes(process)
 
-        await self._until(there, f"{process.args} has written {name}")
+        await self.until(there, f"{process.args} has written {name}")
 
     def gate(self) -> Gate:
         """What a step may wait for: `plan("a", gate=gate.path)`, then `gate.open()`."""
@@ -192,19 +178,19 @@ class World:
         async def there() -> bool:
             lines[:] = [
                 line
-                for line in map(parsed, self.processes.log.read_bytes().splitlines())
+                for line in map(parsed, self.log.read_bytes().splitlines())
                 if line.get("event") == "step.ended" and f"-{worker.pid}-" in line.get("worker", "")
             ]
             return bool(lines)
 
-        await self._until(there, "an attempt has ended")
+        await self.until(there, "an attempt has ended")
         return lines
 
     async def dead(self, process: Process, limit: float = LIMIT) -> None:
         async def ended() -> bool:
             return process.poll() is not None
 
-        await wait_until(ended, f"{process.args} has ended", limit)
+        await self.until(ended, f"{process.args} has ended", limit)
 
     async def paused(self, process: Process) -> None:
         """It has stopped, by its own hand."""
@@ -212,7 +198,7 @@ class World:
         async def still() -> bool:
             return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
 
-        await wait_until(still, "it has stopped", LIMIT)
+        await self.until(still, "it has stopped")
 
     def stop(self, process: Process, *, children: bool = False) -> None:
         """As if its machine had paused; `children`: those of a host too."""
@@ -236,16 +222,20 @@ class World:
         """An orchestrator answers, and each of these steps has a living worker."""
 
         async def there() -> bool:
+            assert not self._broken(), "a process has ended by itself"
             known = await self._steps()
             return known is not None and set(steps) <= {name for name, workers in known.items() if workers}
 
-        await self._until(there, f"{steps} alive")
+        await self.until(there, f"{steps} alive")
+
+    def _broken(self) -> bool:
+        return any(process.poll() == 1 for process in self.started)
 
     async def known(self, step: str) -> None:
         async def there() -> bool:
             return step in (await self._steps() or {})
 
-        await self._until(there, f"{step} known")
+        await self.until(there, f"{step} known")
 
     async def _steps(self) -> dict[str, int] | None:
         """Living workers by step; None while no orchestrator answers."""
@@ -275,7 +265,7 @@ class World:
             answer = await self._ask(method, path, **more)
             return answer is not None
 
-        await self._until(answered, f"{method} {path} answered")
+        await self.until(answered, f"{method} {path} answered")
         assert answer is not None
         return answer
 
@@ -326,7 +316,7 @@ class World:
         async def there() -> bool:
             return (await self.step_of(job, name))["state"] == state
 
-        return await self._until(there, f"{job}.{name} is {state}")
+        return await self.until(there, f"{job}.{name} is {state}")
 
     async def jobs_on(self, repository: str) -> list[str]:
         """A request sent again, because no answer came, may have made more than one."""
@@ -350,130 +340,6 @@ class World:
         except AssertionError as error:
             history = [(*event[2:4], event.body.get("attempt")) for event in await self.history(job)]
             raise AssertionError(f"{error}, it is {seen}: {history}\n{self.told()}") from error
-
-    # the bus
-
-    async def history(self, job: str = "*") -> list[Event]:
-        found: list[Event] = []
-        sequence, subjects = 1, self.bus.subject("evt", job, ">")
-        while True:
-            try:
-                message = await self.bus.js.get_msg(self.bus.stream("EVENTS"), sequence, subjects, next=True)
-            except nats.js.errors.NotFoundError:
-                return found
-            *_, job_id, step, kind = (message.subject or "").split(".")
-            found.append(Event(message.seq or 0, job_id, step, kind, parsed(message.data or b"")))
-            sequence = (message.seq or 0) + 1
-
-    async def events(self, job: str, *kinds: str) -> list[Event]:
-        return [event for event in await self.history(job) if event.kind in kinds]
-
-    async def event(self, job: str, step: str, kind: str, count: int = 1, limit: float = LIMIT) -> float:
-        async def there() -> bool:
-            return sum((e.step, e.kind) == (step, kind) for e in await self.history(job)) >= count
-
-        return await self._until(there, f"{count} {kind} of {job}.{step}", limit)
-
-    async def register(self, step: str) -> None:
-        """It exists, though no worker of it lives."""
-        registering = self._start(step, "", "--register")
-        await self.dead(registering)
-        await self.known(step)
-
-    async def begun_by_the_dead(self, job: str, step: str) -> None:
-        """Leave on the bus what a worker leaves that dies in mid-step: a command in its hands, and its `started`."""
-        commands = await Puller(self.bus, "RUN", step).start()
-        taken: list[Msg] = []
-
-        async def mine() -> bool:
-            taken.extend(await commands.take(1, wait=1))
-            return any(message.subject.endswith(f".{job}") for message in taken)
-
-        await self._until(mine, f"the command of {job}.{step}")
-        await commands.stop()
-        meta = taken[-1].metadata
-        delivery = meta.sequence.stream, meta.num_delivered
-        started = StepStarted(attempt=1, worker="dead", at=now(), delivery=delivery)
-        await self.bus.event(job, step, started, after=0)
-
-    async def acknowledge_events(self) -> None:
-        """Take what is meant for the orchestrators, and let it go."""
-        events = await Puller(self.bus, "EVENTS", ORCHESTRATOR).start()
-
-        async def none_left() -> bool:
-            for message in await events.take(100):
-                await message.ack_sync()
-            info = await self.bus.js.consumer_info(self.bus.stream("EVENTS"), ORCHESTRATOR)
-            return not info.num_pending and not info.num_ack_pending
-
-        await self._until(none_left, "nothing is left for the orchestrators")
-        await events.stop()
-
-    async def running(self) -> set[str]:
-        """What RUN holds: `<step>.<job>`."""
-        return {".".join(s.split(".")[-2:]) for s in await self.bus.subjects("RUN", self.bus.subject("run.>"))}
-
-    async def logs(self, job: str, step: str, event: str, count: int = 1) -> list[dict[str, Any]]:
-        """The lines of this event on the stream LOGS, once there are so many."""
-        subject = self.bus.subject("log", job, step)
-        lines: list[dict[str, Any]] = []
-
-        async def said() -> bool:
-            lines.clear()
-            sequence = 1
-            with suppress(nats.js.errors.NotFoundError):
-                while True:
-                    message = await self.bus.js.get_msg(self.bus.stream("LOGS"), sequence, subject, next=True)
-                    lines.append(parsed(message.data or b""))
-                    sequence = (message.seq or 0) + 1
-            return sum(line.get("event") == event for line in lines) >= count
-
-        await self._until(said, f"{event} on {subject}")
-        return [line for line in lines if line.get("event") == event]
-
-    async def settled(self, limit: float = LIMIT) -> float:
-        """No token is held, nothing waits, and the orchestrators have heard everything."""
-
-        async def empty() -> bool:
-            infos = [await self.bus.js.stream_info(self.bus.stream(s)) for s in ("READY", "RUN")]
-            heard = await self.bus.js.consumer_info(self.bus.stream("EVENTS"), ORCHESTRATOR)
-            unheard = (heard.num_pending or 0) + (heard.num_ack_pending or 0)
-            return not unheard and not any(info.state.messages for info in infos)
-
-        return await self._until(empty, "READY and RUN are empty and all is heard", limit)
-
-    async def sound(self, *jobs: str) -> None:
-        """Each job ended once; each attempt has one terminal event; each step completed at most once, under the
-        generation of the last start; nothing is left."""
-        for job in jobs:
-            await self.event(job, "job", "ended")
-            history = await self.history(job)
-            assert [e.body["run"] for e in history if e.kind == "ended"] == [1], history
-            ends = Counter((e.step, e.body["attempt"]) for e in history if e.kind in TERMINAL)
-            assert set(ends.values()) <= {1}, (job, ends)
-            done = Counter(e.step for e in history if e.kind == "completed")
-            assert set(done.values()) <= {1}, (job, done)
-            for end in (e for e in history if e.kind == "completed"):
-                last_start = max(e.sequence for e in history if (e.step, e.kind) == (end.step, "started"))
-                assert end.body["generation"] == last_start, (job, history)
-        await self.settled()
-
-    # when it does not hold
-
-    async def _until(self, true: Callable[[], Awaitable[bool]], what: str, limit: float = LIMIT) -> float:
-        async def known_to_be_true() -> bool:
-            with suppress(*LOST):  # the broker is away
-                return await true()
-            return False
-
-        try:
-            return await wait_until(known_to_be_true, what, limit)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.told()}") from error
-
-    def told(self) -> str:
-        """The end of what all processes have logged."""
-        return self.processes.log.read_text(errors="replace")[-6000:]
 
 
 class Worlds:
@@ -504,8 +370,3 @@ class OpenWorld:
     async def __aexit__(self, *_: object) -> None:
         await self._world.close()
         await asyncio.to_thread(self._stack.close)
-
-
-def out_of_order(ranks: Collection[int]) -> int:
-    """How many of these were overtaken by a later one that is less urgent: 0 is the most urgent."""
-    return sum(any(later < now for later in list(ranks)[i + 1 :]) for i, now in enumerate(ranks))
