@@ -1,20 +1,19 @@
 """What cannot be read ends as a failed attempt or is taken off its stream; it holds no token and stops nobody."""
 
-from contextlib import suppress
-
 import pytest
 
-from codestory.bus import AFTER, ATTEMPT, Refused
+from codestory.bus import AFTER, ATTEMPT
 from codestory.testing import wait_until
-from codestory.testing_world import Gate, World, plan
+from codestory.testing_world import World, plan
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def test_an_unreadable_command_with_its_headers_fails_the_attempt(world: World) -> None:
-    gate, job, holders = await waiting(world)
+    gate, holders = await world.hold_all_tokens()
+    job = await world.submit(plan("a"))
 
-    await exchange(world, job, {ATTEMPT: "1", AFTER: "0"})
+    await world.exchange_waiting("a", job, b"\xff\xfe", {ATTEMPT: "1", AFTER: "0"})
     gate.open()
 
     await world.state(job, "FAILED")
@@ -31,9 +30,10 @@ async def test_an_unreadable_command_with_its_headers_fails_the_attempt(world: W
 async def test_an_unreadable_command_without_a_readable_attempt_is_sent_again(
     world: World, headers: dict[str, str]
 ) -> None:
-    gate, job, holders = await waiting(world)
+    gate, holders = await world.hold_all_tokens()
+    job = await world.submit(plan("a"))
 
-    await exchange(world, job, headers)
+    await world.exchange_waiting("a", job, b"\xff\xfe", headers)
     gate.open()
 
     await world.state(job, "COMPLETED")
@@ -56,27 +56,6 @@ async def test_an_unreadable_event_stops_nobody(world: World) -> None:
 
     await world.state(job, "COMPLETED")
     await world.sound(job)
-
-
-async def waiting(world: World) -> tuple[Gate, str, list[str]]:
-    """A job whose command waits behind others, which run until the gate opens."""
-    gate, holders = await world.hold_all_tokens()
-    return gate, await world.submit(plan("a")), holders
-
-
-async def exchange(world: World, job: str, headers: dict[str, str]) -> None:
-    """Put what cannot be read in the place of the command that waits."""
-    subject = world.bus.subject("ready", "default", "a", job)
-    among = world.bus.subject("ready", "*", "a", job)
-
-    async def exchanged() -> bool:
-        await world.bus.purge("READY", among)
-        with suppress(Refused):  # the reconciler saw the gap first
-            await world.bus.publish(subject, b"\xff\xfe", after=0, among=among, headers=headers)
-            return True
-        return False
-
-    await wait_until(exchanged, "the command is exchanged", 10)
 
 
 async def _empty(world: World) -> bool:

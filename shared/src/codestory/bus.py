@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import nats.errors
 import nats.js.errors
@@ -32,10 +32,6 @@ ORCHESTRATOR = "orchestrator"
 #: Room for the headers beside a message's content.
 HEADER_BYTES = 4096
 WRONG_SEQUENCE, NO_ROOM, NO_MESSAGE = 10071, 10077, 10037
-#: A consumer or stream that is not there, or a pull that was refused: looked for again after so long.
-MISSING_SECONDS = 0.2
-#: The statuses of a pull that has simply found nothing, or no more.
-NOTHING = frozenset({"404", "408"})
 #: Older than anything stored.
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 #: Header names. Attempt and After stand here too, so that a command whose body is unreadable can still be fenced.
@@ -138,6 +134,10 @@ def parsed(data: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
+class Waker(Protocol):
+    def wake(self) -> None: ...
+
+
 class Bus:
     """One connection: what FastStream's subscribers and everything here share.
 
@@ -149,7 +149,8 @@ class Bus:
         #: When EVENTS was made, microseconds since 1970. Sequences of two epochs cannot be compared. 0: not known yet.
         self.epoch = 0
         self._js: JetStreamContext | None = None
-        self.pullers: list[Puller] = []
+        #: What asks the server for more, and must ask again after a reconnection.
+        self.pullers: list[Waker] = []
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
         self._background: set[asyncio.Task[None]] = set()
         user = settings.nats_user
@@ -391,143 +392,3 @@ def encoded(body: BaseModel | dict[str, Any] | bytes) -> bytes:
             return body.model_dump_json(exclude_defaults=True).encode()
         case _:
             return json.dumps(body).encode()
-
-
-class Puller:
-    """One pull consumer, asked one request at a time."""
-
-    def __init__(self, bus: Bus, stream: str, consumer: str) -> None:
-        self.bus = bus
-        #: What came, and when. None: ask again.
-        self._queue = asyncio.Queue[tuple[float, Msg] | None]()
-        self._asking = False
-        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{bus.stream(stream)}.{consumer}"
-
-    async def start(self) -> "Puller":
-        self._inbox = self.bus.nc.new_inbox()
-        self._subscription = await self.bus.nc.subscribe(self._inbox, cb=self._heard)
-        self.bus.pullers.append(self)
-        return self
-
-    async def _heard(self, msg: Msg) -> None:
-        self._queue.put_nowait((asyncio.get_running_loop().time(), msg))
-
-    async def stop(self) -> None:
-        """What has come and was not taken goes to another at once."""
-        self.bus.pullers.remove(self)
-        with suppress(*LOST):
-            await self._subscription.unsubscribe()
-            for msg in self._left():
-                await msg.nak()
-
-    def wake(self) -> None:
-        """The broker came back and has forgotten what was asked: ask again."""
-        if self._asking:
-            self._queue.put_nowait(None)
-
-    async def take(self, most: int, wait: float = 0) -> list[Msg]:
-        """Up to `most` messages that are there now; with `wait`, in seconds, the first one that comes."""
-        if left := self._left():
-            for msg in left[most:]:
-                await msg.nak()
-            return left[:most]
-        found = await self._ask({"batch": most, "no_wait": True}, most, 2.0) if most > 1 or not wait else []
-        if found or not wait:
-            return found
-        return await self._ask({"batch": 1, "expires": int(wait * 1e9)}, 1, wait + 2.0)
-
-    async def _ask(self, request: dict[str, Any], most: int, patience: float) -> list[Msg]:
-        self._asking = True
-        try:
-            await self.bus.nc.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
-            return await self._answer(most, patience)
-        finally:
-            self._asking = False
-
-    async def _answer(self, most: int, patience: float) -> list[Msg]:
-        found: list[Msg] = []
-        while len(found) < most:
-            try:
-                async with asyncio.timeout(patience):
-                    came = await self._queue.get()
-            except TimeoutError:
-                break
-            if came is None:
-                break
-            msg = came[1]
-            if status := _status(msg):
-                if status not in NOTHING:
-                    await asyncio.sleep(MISSING_SECONDS)  # the answer came at once: without a pause we would spin
-                break
-            found.append(msg)
-        return found
-
-    def _left(self) -> list[Msg]:
-        """Messages that answered an earlier request, too late for it. Answers without a message are of no use any more;
-        a message that has lain here for long may be another's by now: the server gives it out again by itself."""
-        left: list[Msg] = []
-        oldest = asyncio.get_running_loop().time() - self.bus.settings.ack_wait_seconds / 2
-        while not self._queue.empty():
-            came = self._queue.get_nowait()
-            if came and not _status(came[1]) and came[0] > oldest:
-                left.append(came[1])
-        return left
-
-
-def _status(msg: Msg) -> str:
-    """Of an answer that bears no message; empty for one that does."""
-    return (msg.headers or {}).get("Status", "") if not msg.reply else ""
-
-
-class Mirror:
-    """A KV bucket in memory: listed at every connection, then kept by what the server republishes.
-
-    What it holds may be old. It may decide to act, where a compare-and-set will check; never to ignore."""
-
-    def __init__(self, bus: Bus, bucket: str, heard: Callable[[str], None] = lambda _: None) -> None:
-        self.bus, self.bucket = bus, bucket
-        self._heard_of = heard
-        self._entries: dict[str, tuple[int, bytes]] = {}
-
-    @property
-    def entries(self) -> dict[str, tuple[int, bytes]]:
-        """Key to (revision, value), without the deleted."""
-        return {key: entry for key, entry in self._entries.items() if entry[1]}
-
-    def get(self, key: str) -> tuple[int, bytes] | None:
-        entry = self._entries.get(key)
-        return entry if entry and entry[1] else None
-
-    async def start(self) -> None:
-        await self.bus.nc.subscribe(self.bus.subject("live", self.bucket, ">"), cb=self._heard)
-        await self.list()
-
-    def forget(self) -> dict[str, tuple[int, bytes]]:
-        """After a loss of the broker's storage: revisions start again, older ones would hide the new."""
-        entries, self._entries = self.entries, {}
-        return entries
-
-    async def list(self) -> None:
-        watcher = await (await self.bus.js.key_value(self.bus.stream(self.bucket))).watchall()
-        try:
-            async with asyncio.timeout(self.bus.settings.nats_patience_seconds):
-                async for entry in watcher:
-                    if not entry:
-                        break
-                    self.hold(entry.key, entry.revision or 0, b"" if entry.operation else entry.value or b"")
-        finally:
-            await watcher.stop()
-
-    def hold(self, key: str, revision: int, value: bytes) -> None:
-        if revision > self._entries.get(key, (0,))[0]:
-            self._entries[key] = revision, value
-            self._heard_of(key)
-
-    async def _heard(self, msg: Msg) -> None:
-        headers = msg.headers or {}
-        prefix = self.bus.subject("live", self.bucket) + "."
-        self.hold(
-            msg.subject.removeprefix(prefix),
-            int(headers["Nats-Sequence"]),
-            b"" if "KV-Operation" in headers else msg.data,
-        )

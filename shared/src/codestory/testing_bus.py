@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import nats.js.errors
 from nats.aio.msg import Msg
 
-from codestory.bus import LOST, ORCHESTRATOR, Bus, BusSettings, Puller, parsed
+from codestory.bus import LOST, ORCHESTRATOR, Bus, BusSettings, Refused, parsed
 from codestory.contracts.events import TERMINAL, StepStarted
 from codestory.contracts.values import now
+from codestory.puller import Puller
 from codestory.testing import wait_until
 
 #: For what must happen, however busy the machine is. Nothing waits so long when all is well.
@@ -75,6 +76,20 @@ class Watched:
         delivery = meta.sequence.stream, meta.num_delivered
         started = StepStarted(attempt=1, worker="dead", at=now(), delivery=delivery)
         await self.bus.event(job, step, started, after=0)
+
+    async def exchange_waiting(self, step: str, job: str, body: bytes, headers: dict[str, str]) -> None:
+        """Put this in the place of a command that waits in READY."""
+        subject = self.bus.subject("ready", "default", step, job)
+        among = self.bus.subject("ready", "*", step, job)
+
+        async def exchanged() -> bool:
+            await self.bus.purge("READY", among)
+            with suppress(Refused):  # the reconciler saw the gap first
+                await self.bus.publish(subject, body, after=0, among=among, headers=headers)
+                return True
+            return False
+
+        await self.until(exchanged, f"the command of {job}.{step} is exchanged")
 
     async def acknowledge_events(self) -> None:
         """Take what is meant for the orchestrators, and let it go."""

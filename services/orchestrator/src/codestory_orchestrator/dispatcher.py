@@ -12,11 +12,12 @@ from datetime import UTC
 from nats.aio.msg import Msg
 
 from codestory import telemetry
-from codestory.bus import AFTER, ATTEMPT, LOST, PRIORITIES, TRACE, Bus, Puller, Refused, attempt_in, encoded
+from codestory.bus import AFTER, ATTEMPT, LOST, PRIORITIES, TRACE, Bus, Refused, attempt_in, encoded
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import JobEnded
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import Priority, now
+from codestory.puller import Puller
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore

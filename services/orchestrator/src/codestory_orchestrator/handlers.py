@@ -7,11 +7,12 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from codestory import telemetry
-from codestory.bus import Bus, BusLost, Puller, Stored, TooLarge, parsed
+from codestory.bus import Bus, BusLost, Stored, TooLarge, parsed
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import KINDS, TERMINAL, StepEnded, StepFailed
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import Reason, now
+from codestory.puller import Puller
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.reconciler import Reconciler

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 import nats.js.errors
 
 from codestory import cancelling, telemetry
-from codestory.bus import LOST, ORCHESTRATOR, Bus, Puller
+from codestory.bus import LOST, ORCHESTRATOR, Bus
 from codestory.graph.settings import GraphSettings
+from codestory.puller import Puller
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from pydantic import ValidationError
 
 from codestory import cancelling, telemetry
-from codestory.bus import LOST, Bus, Mirror
+from codestory.bus import LOST, Bus
 from codestory.contracts.api import StepInfo
+from codestory.mirror import Mirror
 
 log = telemetry.logger(__name__)
 

@@ -7,9 +7,10 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from codestory import telemetry
-from codestory.bus import Bus, BusLost, Mirror, Refused
+from codestory.bus import Bus, BusLost, Refused
 from codestory.contracts.jobs import Job, Repository
 from codestory.contracts.values import JobState, Value
+from codestory.mirror import Mirror
 from codestory_orchestrator.errors import JobNotFound, NameTaken
 
 log = telemetry.logger(__name__)

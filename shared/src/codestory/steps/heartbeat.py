@@ -6,8 +6,9 @@ from enum import StrEnum
 
 from nats.aio.msg import Msg
 
-from codestory.bus import LOST, Bus, Mirror, parsed
+from codestory.bus import LOST, Bus, parsed
 from codestory.contracts.commands import RunStep
+from codestory.mirror import Mirror
 from codestory.steps.settings import HostSettings
 
 

@@ -12,8 +12,10 @@ import nats.js.errors
 from faststream.nats import NatsMessage
 
 from codestory import cancelling, telemetry
-from codestory.bus import LOST, Bus, Mirror, Puller
+from codestory.bus import LOST, Bus
 from codestory.contracts.api import StepInfo
+from codestory.mirror import Mirror
+from codestory.puller import Puller
 from codestory.steps.heartbeat import Heartbeat
 from codestory.steps.settings import HostSettings
 from codestory.steps.slot import Slot

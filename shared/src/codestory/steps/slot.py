@@ -9,13 +9,14 @@ from nats.aio.msg import Msg
 from opentelemetry.trace import Span
 
 from codestory import cancelling, telemetry
-from codestory.bus import LOST, Bus, Puller, TooLarge, attempt_in
+from codestory.bus import LOST, Bus, TooLarge, attempt_in
 from codestory.contracts.api import StepInfo
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import StepCancelled, StepCompleted, StepFailed, StepProgressed, Terminal
 from codestory.contracts.plans import Options
 from codestory.contracts.results import Progress, Usage
 from codestory.contracts.values import Reason, now
+from codestory.puller import Puller
 from codestory.steps import options
 from codestory.steps.claim import Delivery, Unreadable, claim, parse, report
 from codestory.steps.frames import DoneFrame, FailedFrame, RunFrame

@@ -1,0 +1,81 @@
+"""A bucket of the bus, remembered."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import api
+
+from codestory.bus import LOST, Bus
+
+#: Values of one batch of a listing, and how long the server keeps the consumer of one that was broken off.
+LISTING_BATCH, LISTING_SECONDS = 256, 60.0
+
+
+class Mirror:
+    """A KV bucket in memory: listed at every connection, then kept by what the server republishes.
+
+    What it holds may be old. It may decide to act, where a compare-and-set will check; never to ignore."""
+
+    def __init__(self, bus: Bus, bucket: str, heard: Callable[[str], None] = lambda _: None) -> None:
+        self.bus, self.bucket = bus, bucket
+        self._heard_of = heard
+        self._entries: dict[str, tuple[int, bytes]] = {}
+
+    @property
+    def entries(self) -> dict[str, tuple[int, bytes]]:
+        """Key to (revision, value), without the deleted."""
+        return {key: entry for key, entry in self._entries.items() if entry[1]}
+
+    def get(self, key: str) -> tuple[int, bytes] | None:
+        entry = self._entries.get(key)
+        return entry if entry and entry[1] else None
+
+    async def start(self) -> None:
+        await self.bus.nc.subscribe(self.bus.subject("live", self.bucket, ">"), cb=self._heard)
+        await self.list()
+
+    def forget(self) -> dict[str, tuple[int, bytes]]:
+        """After a loss of the broker's storage: revisions start again, older ones would hide the new."""
+        entries, self._entries = self.entries, {}
+        return entries
+
+    async def list(self) -> None:
+        """All values as they are now. By a consumer that says how many they are: nats-py's watcher of a bucket may say
+        that it is through before its first value."""
+        stream, prefix = self.bus.stream(f"KV_{self.bucket}"), self.bus.key(self.bucket, "")
+        config = api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
+            ack_policy=api.AckPolicy.NONE,
+            filter_subject=prefix + ">",
+            inactive_threshold=LISTING_SECONDS,
+            mem_storage=True,
+        )
+        consumer = await self.bus.js.add_consumer(stream, config)
+        values = await self.bus.js.pull_subscribe_bind(consumer.name, stream)
+        left = consumer.num_pending or 0
+        try:
+            while left > 0:
+                messages = await values.fetch(min(left, LISTING_BATCH), timeout=self.bus.settings.nats_request_seconds)
+                for msg in messages:
+                    self._hold(msg.subject.removeprefix(prefix), msg.metadata.sequence.stream, msg)
+                left -= len(messages)
+        except nats.errors.TimeoutError:  # fewer than there were: the others have been deleted since
+            pass
+        finally:
+            with suppress(*LOST):
+                await values.unsubscribe()
+                await self.bus.js.delete_consumer(stream, consumer.name)
+
+    def hold(self, key: str, revision: int, value: bytes) -> None:
+        if revision > self._entries.get(key, (0,))[0]:
+            self._entries[key] = revision, value
+            self._heard_of(key)
+
+    async def _heard(self, msg: Msg) -> None:
+        prefix = self.bus.subject("live", self.bucket) + "."
+        self._hold(msg.subject.removeprefix(prefix), int((msg.headers or {})["Nats-Sequence"]), msg)
+
+    def _hold(self, key: str, revision: int, msg: Msg) -> None:
+        self.hold(key, revision, b"" if "KV-Operation" in (msg.headers or {}) else msg.data)
