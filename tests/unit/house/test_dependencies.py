@@ -21,6 +21,8 @@ SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/pyproject.t
 EXTRAS = {
     "telemetry.py": "telemetry",
     "bus.py": "bus",
+    "mirror.py": "bus",
+    "puller.py": "bus",
     "graph": "graph",
     "client": "client",
     "pipeline_file.py": "client",
@@ -28,6 +30,7 @@ EXTRAS = {
     "steps": "steps",
     "local": "local",
     "cli": "cli",
+    "testing_bus.py": "bus",
     "testing_world.py": "steps",
 }
 
