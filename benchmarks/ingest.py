@@ -43,11 +43,9 @@ def row(name: str, which: str, job: dict[str, Any], seconds: float, least: float
 
 def proportional_memory(stack: EmbeddedStack) -> float:
     """MB of all processes together, shared pages counted once."""
-    total = 0
-    for process in stack.answer("service", "status")["processes"]:
-        family = [psutil.Process(process["pid"]), *psutil.Process(process["pid"]).children(recursive=True)]
-        total += sum(getattr(member.memory_full_info(), "pss", member.memory_info().rss) for member in family)
-    return total / 2**20
+    processes = [psutil.Process(process["pid"]) for process in stack.answer("service", "status")["processes"]]
+    family = {member for process in processes for member in [process, *process.children(recursive=True)]}
+    return sum(getattr(member.memory_full_info(), "pss", member.memory_info().rss) for member in family) / 2**20
 
 
 def main(repositories: list[Path]) -> None:
@@ -59,9 +57,7 @@ def main(repositories: list[Path]) -> None:
             print(
                 f"idle stack: {proportional_memory(stack):.0f} MB, {proportional_memory(stack) / 800:.2f} of the limit"
             )
-            print(
-                "| repository | run | state | in all | steps | peak | nodes / relationships | written | ÷ floor |"
-            )
+            print("| repository | run | state | in all | steps | peak | nodes / relationships | written | ÷ floor |")
             print("|---|---|---|---|---|---|---|---|---|")
             for repository in repositories:
                 least = floor(repository)
@@ -75,4 +71,4 @@ def main(repositories: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main([Path(argument) for argument in sys.argv[1:]] or [Path(__file__).parents[1]])
+    main([Path(argument).resolve() for argument in sys.argv[1:]] or [Path(__file__).resolve().parents[1]])

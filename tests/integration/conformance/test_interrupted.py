@@ -105,7 +105,7 @@ async def test_three_owners_at_once_lose_and_double_nothing(graph: GraphUnderTes
             graph.said[owner] = graph.some(rng, owner)
 
         outcomes = graph.writers.run(
-            *(graph.job(owner, graph.said[owner], (1, number), batch=5) for owner in graph.owners)
+            *(graph.job(owner, graph.said[owner], (1, number), batch=10) for owner in graph.owners)
         )
 
         assert all("written" in outcome for outcome in outcomes), outcomes
