@@ -17,7 +17,8 @@ async def test_a_step_whose_process_dies_is_tried_again(world: World, fork: bool
     await world.sound(job)
     step = await world.step_of(job, "a")
     assert [attempt["reason"] for attempt in step["attempts"]] == ["crashed", None]
-    assert "my last words" in step["attempts"][0]["detail"]
+    [died] = await world.events(job, "failed")
+    assert "my last words" in died.body["detail"]
     assert step["retries"] == 1
 
 

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 #: Tells what happens, calls its argument when the victim is to be armed, and ends when all is well again.
 Story = Callable[[Callable[[], None]], Awaitable[None]]
-#: Repeated by the clock, so that only the first is at a place of the story.
+#: Written by the clock, so not at a place of the story: only the first is tried, and may be missed.
 BY_THE_CLOCK = "lease"
 
 
@@ -34,7 +34,8 @@ class Victim:
         points = distinct(self.world.writes(self.process))
         assert points
         reached = [point for point in points if await self.dies_at(point, story)]
-        assert {kind(point) for point in reached} == {kind(point) for point in points}, (points, reached)
+        missed = {kind(point) for point in points} - {kind(point) for point in reached}
+        assert missed <= {BY_THE_CLOCK}, (points, reached)
 
     async def dies_at(self, point: str, story: Story) -> bool:
         process = self.process

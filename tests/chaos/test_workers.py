@@ -119,6 +119,27 @@ async def test_a_retry_is_not_held_up_by_the_command_of_the_attempt_before(world
         await world.sound(job)
 
 
+async def test_a_worker_told_to_stop_ends_though_its_result_finds_no_broker(worlds: Worlds) -> None:
+    async with worlds() as world:
+        world.orchestrator()
+        told = world.worker("a")
+        await world.ready("a")
+        gate = world.gate()
+        job = await world.submit(plan("a", gate=gate.path))
+        await world.event(job, "a", "started")
+
+        world.server.kill()
+        gate.open()
+        await world.wrote(told, "completed#1")
+        told.send_signal(signal.SIGTERM)
+        await world.dead(told)
+        world.server.start()
+        world.worker("a")
+
+        await world.state(job, "COMPLETED")
+        await world.sound(job)
+
+
 async def test_an_attempt_that_kills_every_worker_fails_as_crashed(worlds: Worlds) -> None:
     async with worlds() as world:
         world.orchestrator()

@@ -294,8 +294,8 @@ class Wire:
         self.lose: set[int] = set()
         self.lost = 0
         self.is_down = False
-        #: A statement that is not sent on until `thaw` is set: its client seems to be stopped.
-        self.freeze: bytes | None = None
+        #: What is to pass, in this order; the last of it is not sent on until `thaw` is set: its client seems stopped.
+        self.freeze: list[bytes] = []
         self.frozen, self.thaw = asyncio.Event(), asyncio.Event()
 
     async def start(self) -> str:
@@ -333,9 +333,11 @@ class Wire:
                 self.commits += 1
                 if self.commits in self.lose:
                     losing.set()
-            if self.freeze and self.freeze in data:
-                self.frozen.set()
-                await self.thaw.wait()
+            if self.freeze and self.freeze[0] in data:
+                del self.freeze[0]
+                if not self.freeze:
+                    self.frozen.set()
+                    await self.thaw.wait()
             server.write(data)
         server.transport.abort()
 

@@ -135,17 +135,58 @@ async def test_a_writer_stopped_in_the_middle_of_a_transaction_locks_nobody_out_
     old, new = graph.some(rng, "blarify"), graph.some(rng, "blarify")
     await graph.write("blarify", graph.some(rng, "blarify"), (1, 0))
     async with connect(settings) as driver:
-        through.freeze = b"_out_blarify = r.mark"  # by then the transaction holds the fence
+        through.freeze = [b"_out_blarify = r.mark"]  # by then the transaction holds the fence
         zombie = asyncio.create_task(
             graph.over(driver).write("blarify", old, (1, 1), batch=4, graph_transaction_seconds=2)
         )
         await through.frozen.wait()
 
-        await graph.write("blarify", new, (1, 2))
+        await asyncio.wait_for(graph.write("blarify", new, (1, 2)), 90)
         through.thaw.set()
 
         with pytest.raises(Fenced):
             await zombie
+        await graph.agrees()
+
+
+async def test_once_an_attempt_has_read_what_is_there_no_older_one_can_change_it(
+    graph: GraphUnderTest, wire: tuple[Wire, GraphSettings]
+) -> None:
+    through, settings = wire
+    rng = random.Random(31)
+    old, new = graph.some(rng, "blarify"), graph.some(rng, "blarify")
+    async with connect(settings) as driver:
+        through.freeze = [b"n._hash AS hash", through.COMMIT]
+        newer = asyncio.create_task(graph.over(driver).write("blarify", new, (1, 2), batch=4))
+        await through.frozen.wait()
+
+        with pytest.raises(Fenced):
+            await graph.write("blarify", old, (1, 1))
+        through.thaw.set()
+        await newer
+
+        graph.said["blarify"] = new
+        await graph.agrees()
+
+
+async def test_a_placeholder_that_its_owner_fills_while_it_is_swept_stays(
+    graph: GraphUnderTest, wire: tuple[Wire, GraphSettings]
+) -> None:
+    through, settings = wire
+    function, section = ("Function", graph.id("Function", 0)), ("Section", graph.id("Section", 0))
+    await graph.write("documentation_grapher", graph.says({section: {}}, {("DESCRIBES", *section, *function): {}}))
+    nothing = graph.job("documentation_grapher", graph.says(), (1, 1), kill_after_transactions=2)
+    assert graph.writers.run_and_kill(nothing)["code"] == KILLED, "after its relationship is gone, before the sweep"
+    async with connect(settings) as driver:
+        through.freeze = [b"SET n += r.props", through.COMMIT]
+        filling = asyncio.create_task(graph.over(driver).write("blarify", graph.says({function: {"name": "f"}})))
+        await through.frozen.wait()
+
+        sweeping = asyncio.create_task(graph.write("documentation_grapher", graph.says(), (1, 2)))
+        await asyncio.wait({sweeping}, timeout=1)  # Neo4j: it waits for the lock of the other, having looked before
+        through.thaw.set()
+        await asyncio.gather(filling, sweeping)
+
         await graph.agrees()
 
 

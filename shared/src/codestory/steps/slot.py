@@ -126,13 +126,22 @@ class Slot:
             event = await self._end(msg, running, output, span)
             if self.bus.epoch != running.epoch:
                 event = None  # of a broker that is gone
-            said = event is not None and await self._report(running, event)
+            said = event is not None and await self._reported(running, event)
         finally:
             self.running = None
             output.close()
             span.end()
         self._say(running, event if said else None, span)
         return said
+
+    async def _reported(self, running: Running, event: Terminal) -> bool:
+        """Offered for long while the broker is away; a host that is told to stop lets it go: another does it anew."""
+        reporting, stopping = asyncio.create_task(self._report(running, event)), asyncio.create_task(self._stopped())
+        try:
+            await asyncio.wait({reporting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return reporting.done() and reporting.result()
+        finally:
+            await cancelling.end(reporting, stopping)
 
     async def _report(self, running: Running, event: Terminal) -> bool:
         try:
