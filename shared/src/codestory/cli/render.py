@@ -1,8 +1,11 @@
 """How jobs look in a terminal: the list of jobs, one job, and the summary at its end."""
 
+import os
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from shutil import which
 
 from rich.console import Console
 from rich.padding import Padding
@@ -32,7 +35,7 @@ def jobs(console: Console, listed: Iterable[JobView]) -> None:
     for job in listed:
         created = f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
         table.add_row(plain(job.id), plain(job.repository.name), _state(job), created, _took(job))
-    console.print(table if table.row_count else "No jobs yet. Start one: codestory ingest start PATH")
+    console.print(table if table.row_count else f"No jobs yet. Start one: {command()} ingest start PATH")
 
 
 def job(console: Console, shown: JobView) -> None:
@@ -60,8 +63,8 @@ def exit_of(ended: JobView) -> Exit:
 def while_away(console: Console, job_id: str) -> None:
     """What a person can do about a job that goes on without them."""
     console.print(f"Job {plain(job_id)} goes on.", soft_wrap=True)
-    console.print(f"  watch it:   codestory ingest watch {plain(job_id)}", soft_wrap=True)
-    console.print(f"  cancel it:  codestory ingest cancel {plain(job_id)}", soft_wrap=True)
+    console.print(f"  watch it:   {command()} ingest watch {plain(job_id)}", soft_wrap=True)
+    console.print(f"  cancel it:  {command()} ingest cancel {plain(job_id)}", soft_wrap=True)
 
 
 def _heading(console: Console, shown: JobView) -> None:
@@ -152,9 +155,9 @@ def _failure(console: Console, shown: JobView) -> None:
 def _next(console: Console, ended: JobView) -> None:
     name = shlex.quote(plain(ended.repository.name))
     tips = (
-        (f"codestory graph stats {name}", f"codestory graph query {name} '{EXAMPLE_QUERY}'")
+        (f"{command()} graph stats {name}", f"{command()} graph query {name} '{EXAMPLE_QUERY}'")
         if ended.state is JobState.COMPLETED
-        else (f"codestory ingest status {plain(ended.id)} --json", "codestory service logs")
+        else (f"{command()} ingest status {plain(ended.id)} --json", f"{command()} service logs")
     )
     console.print("\nWhat to try next:")
     for tip in tips:
@@ -218,3 +221,11 @@ def _row(table: Table, heading: str, counts: Mapping[str, int]) -> None:
 
 def _table() -> Table:
     return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+
+
+def command() -> str:
+    """How this program is called here, so that what is suggested can be typed as it stands."""
+    if which("codestory"):
+        return "codestory"
+    called = os.path.relpath(sys.argv[0])
+    return plain(called) if called.endswith("codestory") and not called.startswith("..") else "codestory"
