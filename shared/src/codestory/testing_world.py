@@ -370,3 +370,27 @@ class OpenWorld:
     async def __aexit__(self, *_: object) -> None:
         await self._world.close()
         await asyncio.to_thread(self._stack.close)
+        await self._all_gone()
+
+    async def _all_gone(self) -> None:
+        """Children end when their host is gone; one that does not is a fault of the product, and is ended here."""
+
+        async def gone() -> bool:
+            return not _processes_of(self._world.directory)
+
+        try:
+            await wait_until(gone, "no process of this world is left", LIMIT)
+        finally:
+            for process in _processes_of(self._world.directory):
+                process.kill()
+
+
+def _processes_of(directory: Path) -> list[psutil.Process]:
+    """Those that were started with a package folder below it."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = str(directory) in process.environ().get("PYTHONPATH", "")
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

@@ -271,11 +271,11 @@ class GraphUnderTest:
                     await (await session.run(written_here(f"DROP {statement} IF EXISTS"))).consume()
 
     async def wipe(self) -> None:
-        """Nothing of this repository is left, its fences included."""
+        """Nothing of this repository is left, nor of others whose ids begin with its own; their fences included."""
         async with self.driver.session(database=self.settings.neo4j_database) as session:
             labels = await schema.labels(session)
         for label in labels:
-            await self.execute(f"MATCH (n:{label} {{repo: $repo}}) DETACH DELETE n")
+            await self.execute(f"MATCH (n:{label}) WHERE n.repo STARTS WITH $repo DETACH DELETE n")
         await self.execute("MATCH (f:_Fence) WHERE f.key STARTS WITH $repo DELETE f")
 
 

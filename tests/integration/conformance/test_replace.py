@@ -227,7 +227,7 @@ async def test_a_node_of_another_repository_is_never_taken(graph: GraphUnderTest
     function = Node("Function", "shared-" + graph.repository, {"name": "mine"})
     await graph.writer("blarify").replace([function], [])
     before = await graph.digest()
-    other = graph.writer("blarify", repository="other-" + graph.repository)
+    other = graph.writer("blarify", repository=graph.repository + "-other")
 
     with pytest.raises(Miscount):
         await other.replace([Node("Function", function.id, {"name": "theirs"})], [])

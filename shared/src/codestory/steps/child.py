@@ -54,9 +54,11 @@ class Host:
 
     def listen(self, loop: asyncio.AbstractEventLoop, runs: asyncio.Queue[RunFrame]) -> None:
         """Until the host is gone: then end this group, even if the step is in a loop of its own."""
-        while line := self._lines.readline(FRAME_BYTES):
-            loop.call_soon_threadsafe(runs.put_nowait, RunFrame.model_validate_json(line))
-        os.killpg(0, signal.SIGKILL)
+        try:
+            while line := self._lines.readline(FRAME_BYTES):
+                loop.call_soon_threadsafe(runs.put_nowait, RunFrame.model_validate_json(line))
+        finally:  # also when it was killed with something of ours unread: that is no end of file but a reset
+            os.killpg(0, signal.SIGKILL)
 
 
 async def work(step: AnyStep, host: Host) -> None:
