@@ -96,7 +96,7 @@ def test_every_way_to_write_a_remote_gives_one_name_and_no_credentials(repositor
         "/srv/git/shop.git",
         "../shop.git",
         "file:///srv/shop",
-        "C:/work/shop",
+        "C:/code/shop",
         "C:\\\\work",
         "ext::sh -c 'touch x'",
         "https://",
