@@ -13,7 +13,7 @@ from codestory.client import AsyncClient
 from codestory.contracts.api import JobView
 from codestory.testing import EmbeddedStack, Processes, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 #: Enough that the step is still at it when it is killed.
 FILES = 800
