@@ -82,10 +82,10 @@ async def test_of_an_old_and_a_new_attempt_at_once_the_new_ones_content_stays(
     graph.said["blarify"] = new
     fenced = 0
     for number in range(1, thorough(15, 100)):
-        late = rng.random() * 0.1
+        early, late = rng.random() * 0.1, rng.random() * 0.1  # which of them begins is a matter of luck
 
         outcomes = graph.writers.run(
-            graph.job("blarify", old, (number, 0), batch=4),
+            graph.job("blarify", old, (number, 0), batch=4, delay_seconds=early),
             graph.job("blarify", new, (number, 1), batch=4, delay_seconds=late),
         )
 
@@ -173,17 +173,32 @@ async def test_a_placeholder_that_its_owner_fills_while_it_is_swept_stays(
     graph: GraphUnderTest, wire: tuple[Wire, GraphSettings]
 ) -> None:
     through, settings = wire
-    function, section = ("Function", graph.id("Function", 0)), ("Section", graph.id("Section", 0))
-    await graph.write("documentation_grapher", graph.says({section: {}}, {("DESCRIBES", *section, *function): {}}))
-    nothing = graph.job("documentation_grapher", graph.says(), (1, 1), kill_after_transactions=2)
-    assert graph.writers.run_and_kill(nothing)["code"] == KILLED, "after its relationship is gone, before the sweep"
+    function = await _unused_placeholder(graph)
     async with connect(settings) as driver:
         through.freeze = [b"SET n += r.props", through.COMMIT]
         filling = asyncio.create_task(graph.over(driver).write("blarify", graph.says({function: {"name": "f"}})))
         await through.frozen.wait()
 
         sweeping = asyncio.create_task(graph.write("documentation_grapher", graph.says(), (1, 2)))
-        await asyncio.wait({sweeping}, timeout=1)  # Neo4j: it waits for the lock of the other, having looked before
+        await asyncio.wait({sweeping}, timeout=2)  # Neo4j: it waits for the lock of the other, having looked before
+        through.thaw.set()
+        await asyncio.gather(filling, sweeping)
+
+        await graph.agrees()
+
+
+async def test_a_placeholder_that_is_swept_while_its_owner_fills_it_is_made_anew(
+    graph: GraphUnderTest, wire: tuple[Wire, GraphSettings]
+) -> None:
+    through, settings = wire
+    function = await _unused_placeholder(graph)
+    async with connect(settings) as driver:
+        through.freeze = [b"LIMIT $batch SET n.repo", b"DELETE n RETURN", through.COMMIT]
+        sweeping = asyncio.create_task(graph.over(driver).write("documentation_grapher", graph.says(), (1, 2)))
+        await through.frozen.wait()
+
+        filling = asyncio.create_task(graph.write("blarify", graph.says({function: {"name": "f"}})))
+        await asyncio.wait({filling}, timeout=2)  # Neo4j: it waits for the lock of the other, having found the node
         through.thaw.set()
         await asyncio.gather(filling, sweeping)
 
@@ -261,3 +276,12 @@ async def _is_unfinished(graph: GraphUnderTest, owner: str) -> bool:
         if await graph.query(f"MATCH (n:{label} {{repo: $repo}}) WHERE n._out_{owner} = '?' RETURN n.id AS id"):
             return True
     return False
+
+
+async def _unused_placeholder(graph: GraphUnderTest) -> tuple[str, str]:
+    """Left by a step that was killed after its relationship was gone and before it could sweep."""
+    function, section = ("Function", graph.id("Function", 0)), ("Section", graph.id("Section", 0))
+    await graph.write("documentation_grapher", graph.says({section: {}}, {("DESCRIBES", *section, *function): {}}))
+    job = graph.job("documentation_grapher", graph.says(), (1, 1), kill_after_transactions=2)
+    assert graph.writers.run_and_kill(job)["code"] == KILLED
+    return function

@@ -53,12 +53,16 @@ class FencedTransaction:
 
     async def send(self, what: str, query: str, sent: Sequence[Row], **parameters: Any) -> None:
         """One statement over rows, each of which must be written; counted under `what`."""
+        await self.check(what, query, sent, **parameters)
+        self.written[what] += len(sent)
+
+    async def check(self, what: str, query: str, sent: Sequence[Row], **parameters: Any) -> None:
+        """One statement over rows, each of which must match once."""
         if not sent:
             return
         [row] = await self.rows(f"UNWIND $rows AS r {query} RETURN count(*) AS n", rows=sent, **parameters)
         if row["n"] != len(sent):
-            raise Miscount(f"{what}: {len(sent)} rows sent, {row['n']} written. Something else changes the graph.")
-        self.written[what] += len(sent)
+            raise Miscount(f"{what}: {len(sent)} rows sent, {row['n']} found. Something else changes the graph.")
 
 
 Work = Callable[[FencedTransaction], Awaitable[None]]

@@ -17,6 +17,8 @@ async def create_nodes(tx: FencedTransaction, repository: str, label: str, nodes
     stored = [{"id": node["id"], "props": {**node["props"], "repo": repository, "_missing": None}} for node in nodes]
     query = MERGE_OWN.format(label=label) if tx.again else f"CREATE (n:{label} {{id: r.id}}) SET n += r.props"
     await tx.send("nodes created", query, stored, repo=repository)
+    if tx.again:
+        await _look_again(tx, label, stored)
 
 
 async def change_nodes(tx: FencedTransaction, repository: str, label: str, nodes: Sequence[Row]) -> None:
@@ -32,6 +34,7 @@ async def change_nodes(tx: FencedTransaction, repository: str, label: str, nodes
     ]
     query = MERGE_OWN.format(label=label) if tx.again else f"MATCH (n:{label} {{id: r.id}}) SET n += r.props"
     await tx.send("nodes changed", query, stored, repo=repository)
+    await _look_again(tx, label, stored)
 
 
 async def drop_nodes(tx: FencedTransaction, repository: str, label: str, ids: Sequence[str]) -> None:
@@ -48,6 +51,12 @@ async def drop_nodes(tx: FencedTransaction, repository: str, label: str, ids: Se
     await tx.send("nodes emptied", f"MATCH (n:{label} {{id: r.id}}) SET n += r.props", emptied)
     # Never DETACH: a relationship that another owner has just made must stop it.
     await tx.send("nodes deleted", f"MATCH (n:{label} {{id: r.id}}) DELETE n", free)
+
+
+async def _look_again(tx: FencedTransaction, label: str, nodes: Sequence[Row]) -> None:
+    """A placeholder that was matched may be swept while SET waits for its lock. Neo4j then sets nothing, counts the row
+    and says nothing; what is there after SET is locked and stays."""
+    await tx.check("nodes", f"MATCH (n:{label} {{id: r.id}}) WHERE n._hash = r.props._hash", nodes)
 
 
 #: The names of a node's properties, but for the volatile ones that some owner has set (see presence.py).

@@ -27,6 +27,9 @@ async def enter(tx: FencedTransaction, repository: str, owner: str) -> None:
         repo=repository,
         owner=owner,
     )
+    # Another writer's last transaction may have deleted the node between MERGE and SET; see nodes.py.
+    here = [{"id": repository, "owner": owner}]
+    await tx.check("writing steps", "MATCH (n:Repository {id: r.id}) WHERE r.owner IN n.writing_steps", here)
 
 
 async def leave(tx: FencedTransaction, repository: str, owner: str) -> None:

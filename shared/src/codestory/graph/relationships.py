@@ -88,7 +88,6 @@ async def _mark(tx: FencedTransaction, owner: str, marks: Mapping[Key, str | Non
         query = f"MATCH (n:{label} {{id: r.id}}) SET n._out_{owner} = r.mark"
         rows = [{"id": id_, "mark": marks[label, id_]} for id_ in ids]
         marked = [row for row in rows if row["mark"]]
-        await tx.send("", query, marked)
-        tx.written.pop("", None)  # a mark is ours, not content
+        await tx.check("marks of relationships", query, marked)
         # A source that is no longer marked may be swept already.
         await tx.rows(f"UNWIND $rows AS r {query}", rows=[row for row in rows if not row["mark"]])
