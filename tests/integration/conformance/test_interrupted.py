@@ -156,7 +156,7 @@ async def test_once_an_attempt_has_read_what_is_there_no_older_one_can_change_it
     rng = random.Random(31)
     old, new = graph.some(rng, "blarify"), graph.some(rng, "blarify")
     async with connect(settings) as driver:
-        through.freeze = [b"n._hash AS hash", through.COMMIT]
+        through.freeze = [b"n._hash, n._out_blarify", through.COMMIT]
         newer = asyncio.create_task(graph.over(driver).write("blarify", new, (1, 2), batch=4))
         await through.frozen.wait()
 

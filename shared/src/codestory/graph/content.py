@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,9 @@ ALWAYS_VOLATILE = frozenset({"ingested_at", "writing_steps", "stale_steps"})
 #: Names that the writer itself sets. Names with a leading underscore are its marks.
 RESERVED_ON_NODES = frozenset({"id", "repo", "writing_steps", "stale_steps"})
 RESERVED_ON_RELATIONSHIPS = frozenset({"owner"})
+
+#: `default`: a graph changed by hand may hold what we never write, as dates.
+ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 
 INTEGERS = range(-(2**63), 2**63)
 
@@ -127,15 +131,20 @@ def canonical(properties: Mapping[str, Property], reserved: frozenset[str] = fro
     """One line of JSON in ASCII, the same for the same properties. A graph keeps no nulls, so it has none."""
     kept = {key: _value(key, value) for key, value in properties.items() if value is not None}
     for key in kept:
-        if key in reserved or not PROPERTY_PATTERN.fullmatch(key):
+        if key in reserved or not _plain(key):
             raise InvalidContent(f"{key!r} cannot be a property: it is reserved or not a plain name")
-    return json.dumps(kept, sort_keys=True)
+    return ENCODER.encode(kept)
 
 
 def hash_of(value: object) -> str:
     """32 hex digits. A string stands for itself, anything else for its JSON."""
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    text = value if isinstance(value, str) else ENCODER.encode(value)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _plain(key: str) -> bool:
+    return PROPERTY_PATTERN.fullmatch(key) is not None
 
 
 def checked_id(node: str) -> str:

@@ -11,6 +11,7 @@ from neo4j.exceptions import (
     AuthError,
     ClientError,
     ConfigurationError,
+    DatabaseError,
     IncompleteCommit,
     ServiceUnavailable,
     SessionExpired,
@@ -23,7 +24,9 @@ from codestory.graph.settings import GraphSettings
 SCHEMES = tuple(f"{scheme}{security}://" for scheme in ("bolt", "neo4j") for security in ("", "+s", "+ssc"))
 #: The driver's own first delay is a second; two writers on one page wait milliseconds.
 FIRST_RETRY_SECONDS = 0.05
-#: Reads whose answers were lost one after the other, before the last try.
+#: Rows in one record of a long answer.
+PART_ROWS = 1000
+#: Reads that failed for no fault of theirs, one after the other, before the last try.
 READ_ATTEMPTS = 5
 #: Between two looks at a server that is starting.
 READY_POLL_SECONDS = 0.1
@@ -95,10 +98,21 @@ async def read(session: AsyncSession, query: str, **parameters: Any) -> list[Row
     async def work(tx: AsyncManagedTransaction) -> list[Row]:
         return await rows(tx, query, **parameters)
 
-    for _ in range(READ_ATTEMPTS):
-        with suppress(IncompleteCommit):  # for fear of writing twice the driver does not repeat it; a read may be
+    for attempt in range(READ_ATTEMPTS):
+        # For fear of writing twice the driver repeats neither a lost answer nor what the server calls its own fault,
+        # as ArcadeDB does of a look at a schema that another connection is changing. A read may be repeated.
+        with suppress(IncompleteCommit, DatabaseError):
             return await session.execute_read(work)
+        await asyncio.sleep(FIRST_RETRY_SECONDS * 2**attempt)
     return await session.execute_read(work)
+
+
+def in_parts(name: str, values: str) -> str:
+    """The end of a query for many rows: lists of PART_ROWS of them, as `part`.
+
+    The asynchronous driver waits several times for each record; 54,000 rows took 7 s one by one and 0.8 s so."""
+    cut = f"WITH collect({name}) AS everything UNWIND range(0, size(everything) - 1, {PART_ROWS}) AS at"
+    return f"{cut} RETURN [{name} IN everything[at..at + {PART_ROWS}] | [{values}]] AS part"
 
 
 def written_here(query: str) -> LiteralString:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 
 from codestory.graph.errors import InvalidContent
 
@@ -86,11 +87,13 @@ RELATIONSHIP_TYPE_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 OWNER_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
+@cache
 def checked_label(label: str) -> str:
     """The label, which stands in query texts, if it is a plain name."""
     return _checked(label, LABEL_PATTERN, "label of a node", "Section")
 
 
+@cache
 def checked_type(name: str) -> str:
     return _checked(name, RELATIONSHIP_TYPE_PATTERN, "type of a relationship", "LINKS_TO")
 

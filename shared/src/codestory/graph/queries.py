@@ -14,7 +14,7 @@ from neo4j.graph import Relationship as StoredRelationship
 from codestory.contracts.values import Value
 from codestory.graph import schema
 from codestory.graph.content import ALWAYS_VOLATILE, hash_of
-from codestory.graph.driver import Row, reaching, read, rows, written_here
+from codestory.graph.driver import Row, in_parts, reaching, read, rows, written_here
 from codestory.graph.errors import QueryRefused
 from codestory.graph.readonly import refuse_writes
 
@@ -137,22 +137,24 @@ async def _volatile(tx: AsyncTransaction, repository: str) -> frozenset[str]:
 
 
 async def _nodes(tx: AsyncTransaction, repository: str, label: str, volatile: frozenset[str]) -> AsyncIterator[Item]:
-    query = f"MATCH (n:{label} {{repo: $repo}}) RETURN n.id AS id, properties(n) AS p"
+    query = f"MATCH (n:{label} {{repo: $repo}}) " + in_parts("n", "n.id, properties(n)")
     hidden = {"id", "repo", *(volatile if label == "Repository" else ())}
     async for row in await tx.run(written_here(query), repo=repository):
-        yield "node", label, row["id"], "_missing" in row["p"], _content(row["p"], hidden)
+        for id_, properties in row["part"]:
+            yield "node", label, id_, "_missing" in properties, _content(properties, hidden)
 
 
 async def _relationships(
     tx: AsyncTransaction, repository: str, label: str, labels: tuple[str, ...]
 ) -> AsyncIterator[Item]:
-    query = (
-        f"MATCH (a:{label} {{repo: $repo}})-[e]->(b) RETURN e.owner AS owner, type(e) AS type, a.id AS a,"
-        " [l IN labels(b) WHERE l IN $labels][0] AS label, b.id AS b, properties(e) AS p"
+    end = "[l IN labels(endNode(e)) WHERE l IN $labels][0], endNode(e).id"
+    query = f"MATCH (a:{label} {{repo: $repo}})-[e]->() " + in_parts(
+        "e", f"e.owner, type(e), startNode(e).id, {end}, properties(e)"
     )
     async for row in await tx.run(written_here(query), repo=repository, labels=labels):
-        content = _content(row["p"], {"owner"})
-        yield "relationship", row["owner"], row["type"], label, row["a"], row["label"], row["b"], content
+        for owner, type_, source, end_label, end_id, properties in row["part"]:
+            content = _content(properties, {"owner"})
+            yield "relationship", owner, type_, label, source, end_label, end_id, content
 
 
 def _content(properties: Row, hidden: set[str]) -> Row:

@@ -19,7 +19,7 @@ from codestory.graph.difference import (
     group_sources,
     refuse_shrink,
 )
-from codestory.graph.driver import Row, read
+from codestory.graph.driver import Row, in_parts, read
 from codestory.graph.fence import FencedTransaction, Transactions, Work
 from codestory.graph.model import Label, Property
 from codestory.graph.nodes import change_nodes, create_nodes, drop_nodes
@@ -63,16 +63,16 @@ class Replacement:
         present = Present({}, {})
         mark = f"n._out_{self.owner}"
         queries = [
-            f"MATCH (n:{label} {{repo: $repo}}) {'' if label in self.owned else f'WHERE {mark} IS NOT NULL'}"
-            f" RETURN '{label}' AS label, n.id AS id, n._hash AS hash, {mark} AS mark"
+            f"MATCH (n:{label} {{repo: $repo}}) {'' if label in self.owned else f'WHERE {mark} IS NOT NULL'} "
+            + in_parts("n", f"'{label}', n.id, n._hash, {mark}")
             for label in self.labels
         ]
         for row in await read(self.session, " UNION ALL ".join(queries), repo=self.repository):
-            key = (row["label"], row["id"])
-            if row["label"] in self.owned:
-                present.nodes[key] = row["hash"]
-            if row["mark"]:
-                present.marks[key] = row["mark"]
+            for label, id_, hash_, out in row["part"]:
+                if label in self.owned:
+                    present.nodes[label, id_] = hash_
+                if out:
+                    present.marks[label, id_] = out
         return present
 
     async def _write(self, change: Difference, present: Present) -> None:
