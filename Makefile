@@ -3,7 +3,7 @@
 #   PYTHON=python3.12   the interpreter that .venv is made with (3.11 or later; found by itself otherwise)
 #   ARGS="..."          more arguments for the program that the target runs
 .POSIX:
-.PHONY: help ingest up down test test-chaos check format lock bench
+.PHONY: help ingest up down test test-neo4j test-chaos check format lock bench
 
 BIN = .venv/bin
 PYTHON_FILES = shared services tests benchmarks
@@ -11,7 +11,8 @@ PYTHON_FILES = shared services tests benchmarks
 LONG_FILES =
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --no-emit-package codestory --no-emit-package codestory-orchestrator \
-	--no-emit-package codestory-filesystem --no-emit-package codestory-docgrapher pyproject.toml --extra build
+	--no-emit-package codestory-blarify --no-emit-package codestory-filesystem \
+	--no-emit-package codestory-summarizer --no-emit-package codestory-docgrapher pyproject.toml --extra build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +34,10 @@ down: ## Stop the embedded stack; its data stays
 test: ## Run all tests but those that kill, stop and wipe for minutes
 	@.ci/environment dev
 	$(BIN)/pytest -m "not chaos" $(ARGS)
+
+test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI, _USER and _PASSWORD name
+	@.ci/environment dev
+	$(BIN)/pytest tests/integration/conformance -k neo4j $(ARGS)
 
 test-chaos: ## Run the tests that kill, stop and wipe
 	@.ci/environment dev

@@ -14,13 +14,14 @@ and in the package's pyproject.toml
 
 from __future__ import annotations
 
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import EXAMPLES, NAMES, Gap, Progress, StepOutcome
@@ -28,6 +29,9 @@ from codestory.graph import GraphWriter
 from codestory.steps.errors import StepError, TemporaryStepError
 from codestory.steps.files import RepositoryFiles
 from codestory.steps.operations import StepOperations
+
+#: What a record holds of a step's details; it travels with every look at the job.
+DETAILS_BYTES = 16_000
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -38,7 +42,8 @@ class StepResult:
 
     `skipped` and `failed` hold every part of the repository that was found and not taken in, each with its reason;
     a job with any of them is COMPLETED with gaps, not complete. `counts` are added up by whoever reads them, so give
-    numbers, not rates. `written` is what `ctx.graph.replace` returned."""
+    numbers, not rates. `written` is what `ctx.graph.replace` returned. `details`: anything else worth keeping with the
+    job, as JSON; at most DETAILS_BYTES of it."""
 
     summary: str = ""
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -47,6 +52,7 @@ class StepResult:
     nodes: Mapping[str, int] = field(default_factory=dict[str, int])
     relationships: Mapping[str, int] = field(default_factory=dict[str, int])
     written: Mapping[str, int] = field(default_factory=dict[str, int])
+    details: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
     def outcome(self) -> StepOutcome:
         """As it travels: gaps counted by reason, the first few by name."""
@@ -60,6 +66,7 @@ class StepResult:
             nodes=_bounded(self.nodes),
             relationships=_bounded(self.relationships),
             written=_bounded(self.written),
+            details=_small(self.details),
         )
 
 
@@ -124,6 +131,17 @@ def _bounded(counts: Mapping[str, int]) -> dict[str, int]:
         return {name[:200]: count for name, count in counts.items()}
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return {name[:200]: count for name, count in ranked[:NAMES]} | {"other": sum(n for _, n in ranked[NAMES:])}
+
+
+def _small(details: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Those that fit, in their order."""
+    kept: dict[str, JsonValue] = {}
+    room = DETAILS_BYTES
+    for name, value in details.items():
+        room -= len(json.dumps({name: value}))
+        if room >= 0:
+            kept[name] = value
+    return kept
 
 
 def _by_reason(gaps: Iterable[Gap]) -> dict[str, int]:

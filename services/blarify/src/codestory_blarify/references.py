@@ -1,0 +1,71 @@
+"""What definitions do to each other, as an engine found it. An engine is one file and one class in `engines/`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from codestory_blarify.definitions import Definition
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class External:
+    """Something outside of the repository: a module or a name of it, by its import path (`os.path`)."""
+
+    name: str
+    distribution: str = ""
+
+
+#: A definition by its position in the list of definitions, a file by its path, or what is outside.
+End = int | str | External
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One mention in the source. `type`: CALLS, IMPORTS, INHERITS_FROM, OVERRIDES, INSTANTIATES or USES.
+
+    `source` is the innermost definition around the mention, or the file. `line` counts from 1. `name`: for IMPORTS the
+    name that the importing file gives to what it imports."""
+
+    type: str
+    source: int | str
+    target: End
+    line: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What an engine found. `problems`: what it could not take in, by path, with the reason."""
+
+    found: Sequence[Reference] = ()
+    problems: Sequence[tuple[str, str]] = ()
+    #: Import path of each file that has one, by path.
+    modules: dict[str, str] = field(default_factory=dict[str, str])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+
+
+class Engine(Protocol):
+    """Finds the references in the files of some languages."""
+
+    #: What `resolved_by` says: `pyrefly`.
+    name: str
+    #: Languages as File nodes name them: `Python`.
+    languages: frozenset[str]
+
+    async def references(
+        self,
+        tree: Path,
+        work: Path,
+        definitions: Sequence[Definition],
+        progress: Callable[[int, int, str], None],
+    ) -> References:
+        """`tree`: the sanitized copy of the repository, read-only. `work`: an empty folder of the engine's own.
+
+        Raises EngineFailed, with a sentence a user can read; programs it started are gone then, also when it is
+        cancelled."""
+        ...
+
+
+class EngineFailed(Exception):
+    """The engine gave no references."""

@@ -1,0 +1,1 @@
+"""The summarizer step: what every symbol, file and directory does, in plain English."""
