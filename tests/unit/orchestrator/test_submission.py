@@ -230,3 +230,14 @@ def test_what_is_no_absolute_path_is_refused(path: str) -> None:
         submission.allowed(Path(path), ())
 
     assert str(refused.value).isprintable()
+
+
+def test_a_step_that_works_in_parallel_does_so_up_to_its_concurrency_unless_told_otherwise() -> None:
+    known = {"many": StepInfo(name="many", version="1", options_schema={"properties": {"parallel": {}}})}
+    config = PipelineConfig(steps=(ConfiguredStep(name="many", concurrency=5),))
+
+    [default] = submission.plan(request(), config, known)
+    [told] = submission.plan(request(options={"parallel": 2}), config, known)
+
+    assert default.options == {"parallel": 5}
+    assert told.options == {"parallel": 2}

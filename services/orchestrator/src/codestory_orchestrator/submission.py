@@ -23,6 +23,9 @@ from codestory_orchestrator.errors import (
     UnknownStep,
 )
 
+#: The option of a step for how much of one run it does at once.
+PARALLEL = "parallel"
+
 
 def allowed(path: Path, roots: tuple[Path, ...]) -> Path:
     """The real path behind `path`, which lies below one of `roots`; without roots it may lie anywhere.
@@ -55,11 +58,14 @@ def plan(request: SubmitJob, config: PipelineConfig, known: Mapping[str, StepInf
     names = tuple(step.name for step in pipeline.steps)
     _refuse_unknown(request.steps, names, "The pipeline has no")
     planned = pipeline.plan(request.steps)
+    concurrency = {step.name: step.concurrency or 1 for step in config.steps}
     _refuse_unknown([step.name for step in planned], known, "No service offers the")
     _refuse_unknown(
         request.step_options, [step.name for step in planned], "Options are given for, but the job does not run, the"
     )
-    return tuple(_with_options(step, request, known[step.name]) for step in planned)
+    return tuple(
+        _with_options(step, request, known[step.name], parallel=concurrency.get(step.name)) for step in planned
+    )
 
 
 def _refuse_unknown(names: Iterable[str], known: Collection[str], where: str) -> None:
@@ -67,7 +73,9 @@ def _refuse_unknown(names: Iterable[str], known: Collection[str], where: str) ->
         raise UnknownStep(where, unknown, known)
 
 
-def _with_options(step: StepPlan, request: SubmitJob, info: StepInfo) -> StepPlan:
+def _with_options(step: StepPlan, request: SubmitJob, info: StepInfo, *, parallel: int | None) -> StepPlan:
+    """A step that works in parallel inside one run does so as far as the deployment lets it, unless told otherwise."""
+    default: Options = {PARALLEL: parallel} if parallel and PARALLEL in info.option_names else {}
     own = request.step_options.get(step.name, {})
     try:
         _refuse_undeclared(step.options, info)
@@ -77,7 +85,7 @@ def _with_options(step: StepPlan, request: SubmitJob, info: StepInfo) -> StepPla
             raise ConfigInvalid(f"In pipeline_config.yml: {error}") from error
         raise
     _refuse_undeclared(own, info)
-    options = {**step.options, **request.options, **own}
+    options = {**default, **step.options, **request.options, **own}
     declared = {name: value for name, value in options.items() if name in info.option_names}
     _refuse_invalid(declared, info)
     return step.model_copy(update={"options": options})

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from codestory.cli import results
 from codestory.cli.exits import Exit
 from codestory.cli.following import STYLES, count, elapsed
 from codestory.cli.text import counted, duration, plain, plain_lines, size, tally
@@ -108,18 +109,10 @@ def _steps(console: Console, shown: JobView) -> None:
 
 def _contents(console: Console, shown: JobView) -> None:
     outcomes = list(_outcomes(shown))
-    if not outcomes:
-        return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    _row(table, "Nodes", _sum(outcome.nodes for outcome in outcomes))
-    _row(table, "Relationships", _sum(outcome.relationships for outcome in outcomes))
-    written = _sum(outcome.written for outcome in outcomes)
-    table.add_row("Written", tally(written) or "nothing: the graph held all of it already")
-    _row(table, "Skipped", _sum(outcome.skipped for outcome in outcomes))
-    _row(table, "Failed", _sum(outcome.failed for outcome in outcomes))
-    console.print(table)
+    if outcomes:
+        results.show(console, shown.steps)
+        written = _sum(outcome.written for outcome in outcomes)
+        console.print(f"Written: {tally(written) or 'nothing: the graph held all of it already'}")
 
 
 def _gaps(console: Console, shown: JobView) -> None:
@@ -212,11 +205,6 @@ def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
     for each in counts:
         total.update(each)
     return total
-
-
-def _row(table: Table, heading: str, counts: Mapping[str, int]) -> None:
-    if counts:
-        table.add_row(heading, tally(counts))
 
 
 def _table() -> Table:
