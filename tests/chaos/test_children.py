@@ -45,7 +45,7 @@ async def test_a_timeout_leaves_nothing_of_the_steps_family(world: World) -> Non
     await world.state(await world.submit(plan("a")), "COMPLETED")  # its process is warm: the limit is for the work
     family = world.gate()
 
-    late = plan("a", family=family.path, seconds=600, of_step={"timeout_seconds": 10})
+    late = plan("a", family=family.path, seconds=600, of_step={"timeout_seconds": 3})
     job = await world.submit(late, retries=0)
     members = [int(pid) for pid in (await family.opened()).split()]
     await world.state(job, "FAILED")

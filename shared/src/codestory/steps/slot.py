@@ -87,7 +87,9 @@ class Slot:
             trace = telemetry.traceparent(span)
             claimed = Delivery(command, delivery, self.worker, given, dropped, trace)
             generation = await claim(self.bus, self.settings, claimed, epoch)
-            if generation and not await self._work(msg, Running(command, generation, epoch), span):
+            if not generation:
+                span.end()
+            elif not await self._work(msg, Running(command, generation, epoch), span):
                 return  # somebody else's now
         await self.bus.ack(msg)
         await self.bus.say("room", command.step)
@@ -157,16 +159,11 @@ class Slot:
         stopping = asyncio.create_task(self._stopped())
         telling = asyncio.create_task(self._tell(running))
         try:
-            done, _ = await asyncio.wait(
-                {doing, beating, stopping}, timeout=running.command.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait({doing, beating, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if doing in done:
                 return doing.result()
             usage = running.usage
             await self._interrupt(doing)
-            if not done:
-                limit = running.command.timeout_seconds
-                return self._failed(running, Reason.TIMEOUT, f"it took longer than {limit:g} s", usage=usage)
             verdict = beating.result() if beating in done else stopping.result()
             return self._stopped_by(verdict, running, usage)
         finally:
@@ -189,7 +186,9 @@ class Slot:
                 generation=running.generation,
                 trace_id=trace_id,
             )
-            end = await child.run(frame, lambda progress: setattr(running, "progress", progress))
+            end = await self._timed(child, frame, running)
+            if end is None:
+                return await self._timed_out(running)
             if child.leftovers():
                 self._child = None
                 await child.kill(0)
@@ -205,14 +204,31 @@ class Slot:
             return self._failed(running, Reason.CRASHED, message, retryable=True)
         return self._ended(running, end)
 
+    async def _timed(self, child: Child, frame: RunFrame, running: Running) -> DoneFrame | FailedFrame | None:
+        """None: it took longer than it may. The clock starts with a child that is ready."""
+        doing = asyncio.create_task(child.run(frame, lambda progress: setattr(running, "progress", progress)))
+        try:
+            await asyncio.wait({doing}, timeout=running.command.timeout_seconds)
+            return doing.result() if doing.done() else None
+        finally:
+            await cancelling.end(doing)
+
+    async def _timed_out(self, running: Running) -> StepFailed:
+        usage, limit = running.usage, running.command.timeout_seconds
+        await self._kill_child()
+        return self._failed(running, Reason.TIMEOUT, f"it took longer than {limit:g} s", usage=usage)
+
     async def _warm_child(self) -> Child:
         if self._child is None or not self._child.alive:
             self._child = await Child.start(self.info.name, self.settings)
         return self._child
 
     async def _interrupt(self, doing: "asyncio.Task[Terminal | None]") -> None:
-        """Kill the child and its whole group. The next attempt gets a new one."""
         await cancelling.end(doing)
+        await self._kill_child()
+
+    async def _kill_child(self) -> None:
+        """With its whole group. The next attempt gets a new one."""
         child, self._child = self._child, None
         if child:
             await child.kill(self.settings.kill_grace_seconds)
