@@ -1,42 +1,25 @@
 """What a kill leaves behind: nothing. A step's service dies, or is stopped and comes back as a zombie, in mid-write."""
 
+from __future__ import annotations
+
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from codestory.client import AsyncClient
-from codestory.contracts.api import JobView
 from codestory.testing import EmbeddedStack, Processes, wait_until
+
+if TYPE_CHECKING:
+    from conftest import QuickStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 #: Enough that the step is still at it when it is killed.
 FILES = 800
-ONLY_FILESYSTEM = "steps:\n  - name: filesystem\n    concurrency: 2\n"
-
-
-@pytest.fixture(scope="module")
-def quick_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
-    """One whose commands are given to another worker after two seconds of silence; small transactions, many of them."""
-    stack = EmbeddedStack(
-        tmp_path_factory.mktemp("quick"),
-        CODESTORY_LOCAL_START_SECONDS="150",
-        CODESTORY_ACK_WAIT_SECONDS="2",
-        CODESTORY_PRESENCE_SECONDS="3",
-        CODESTORY_SLOTS="1",
-        CODESTORY_PROGRESS_SECONDS="0.1",
-        CODESTORY_GRAPH_BATCH_ROWS="25",
-    )
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
@@ -49,15 +32,6 @@ def large(tmp_path: Path) -> Path:
     return root
 
 
-def host(stack: EmbeddedStack, step: str) -> psutil.Process:
-    processes: list[dict[str, Any]] = stack.answer("service", "status")["processes"]
-    return psutil.Process(next(p["pid"] for p in processes if p["name"] == f"step-{step}"))
-
-
-def digest(stack: EmbeddedStack, repository: Path) -> str:
-    return stack.run("graph", "digest", repository.name).stdout.splitlines()[-1]
-
-
 async def writing(client: AsyncClient, job: str, share: float) -> None:
     """Until this share of the work is done."""
 
@@ -68,35 +42,27 @@ async def writing(client: AsyncClient, job: str, share: float) -> None:
     await wait_until(far_enough, f"{share:.0%} done", 60)
 
 
-async def ended(client: AsyncClient, job: str) -> JobView:
-    async def there() -> bool:
-        return (await client.get(job)).state.ended
-
-    await wait_until(there, f"{job} ended", 90)
-    return await client.get(job)
-
-
-async def test_a_killed_step_is_done_again_with_the_same_digest(quick_stack: EmbeddedStack, large: Path) -> None:
+async def test_a_killed_step_is_done_again_with_the_same_digest(quick_stack: QuickStack, large: Path) -> None:
     async with AsyncClient(quick_stack.start()) as client:
         job = await client.submit(repository=str(large), steps=("filesystem",))
         await writing(client, job.id, 0.5)
 
-        host(quick_stack, "filesystem").kill()
-        killed = await ended(client, job.id)
-        after_kill = digest(quick_stack, large)
+        quick_stack.host("filesystem").kill()
+        killed = await quick_stack.ended(client, job.id)
+        after_kill = quick_stack.digest(large)
         clean = await client.submit(repository=str(large), steps=("filesystem",))
-        again = await ended(client, clean.id)
+        again = await quick_stack.ended(client, clean.id)
 
     assert (killed.state, again.state) == ("COMPLETED", "COMPLETED")
     assert again.steps[0].outcome
     assert again.steps[0].outcome.written == {}
-    assert after_kill == digest(quick_stack, large)
+    assert after_kill == quick_stack.digest(large)
 
 
 async def test_a_zombie_writes_nothing_once_it_has_been_replaced(
-    quick_stack: EmbeddedStack, large: Path, tmp_path: Path
+    quick_stack: QuickStack, large: Path, tmp_path: Path
 ) -> None:
-    zombie = host(quick_stack, "filesystem")
+    zombie = quick_stack.host("filesystem")
     second = Processes(zombie.environ(), tmp_path / "second.log")
     family: list[psutil.Process] = []
     async with AsyncClient(quick_stack.start()) as client:
@@ -115,10 +81,10 @@ async def test_a_zombie_writes_nothing_once_it_has_been_replaced(
             await wait_until(replaced, "another worker has it", 60)
             for process in family:
                 process.send_signal(signal.SIGCONT)
-            view = await ended(client, job.id)
-            after_zombie = digest(quick_stack, large)
+            view = await quick_stack.ended(client, job.id)
+            after_zombie = quick_stack.digest(large)
             clean = await client.submit(repository=str(large), steps=("filesystem",))
-            again = await ended(client, clean.id)
+            again = await quick_stack.ended(client, clean.id)
         finally:
             for process in family:
                 if process.is_running():
@@ -129,7 +95,7 @@ async def test_a_zombie_writes_nothing_once_it_has_been_replaced(
     assert view.steps[0].attempts[-1].worker != worker
     assert again.steps[0].outcome
     assert again.steps[0].outcome.written == {}
-    assert after_zombie == digest(quick_stack, large)
+    assert after_zombie == quick_stack.digest(large)
 
 
 def test_what_is_stopped_leaves_no_process(tmp_path: Path) -> None:

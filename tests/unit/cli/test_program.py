@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,14 @@ from codestory.contracts.api import JobView
 MakeJob = Callable[..., JobView]
 Jobs = dict[str, list[JobView]]
 Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell gives its background jobs SIGINT to ignore, and so would they give it to the programs they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -41,6 +49,7 @@ def test_help_is_there_without_importing_the_rooms() -> None:
     assert {"httpx", "neo4j", "pydantic", "rich", "codestory.client", "codestory.local"} & set(modules) == set()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_it_ends_with_130_and_the_job_goes_on(
     start: Start, jobs: Jobs, make_job: MakeJob, cancelled: list[str]
 ) -> None:
