@@ -13,6 +13,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate --no-emit-package codestory --no-emit-package codestory-orchestrator \
 	--no-emit-package codestory-blarify --no-emit-package codestory-filesystem \
 	--no-emit-package codestory-summarizer --no-emit-package codestory-docgrapher pyproject.toml --extra build
+BLARIFY = services/blarify/environment
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -57,11 +58,14 @@ format: ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: ## Write both locks anew from the pyproject files; ARGS=--upgrade takes newer releases
+lock: ## Write the locks anew from the pyproject files; ARGS=--upgrade takes newer releases
 	@.ci/environment runtime
 	$(LOCK) --extra dev $(ARGS) --output-file requirements-dev.txt
 	$(LOCK) --constraint requirements-dev.txt $(ARGS) --output-file requirements.txt
-	@! grep -n '://' requirements.txt requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --overrides $(BLARIFY)/overrides.txt --excludes $(BLARIFY)/excludes.txt $(ARGS) \
+	$(BLARIFY)/requirements.in --output-file $(BLARIFY)/requirements.txt
+	@! grep -n '://' requirements.txt requirements-dev.txt $(BLARIFY)/requirements.txt
 
 bench: ## Measure, and compare with the limits
 	@.ci/environment dev

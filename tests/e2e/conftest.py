@@ -11,12 +11,13 @@ import pytest
 from codestory.client import AsyncClient
 from codestory.contracts.api import JobView, StepView
 from codestory.testing import EmbeddedStack, wait_until
+from codestory.testing_models import ModelServer, Rules
 
 
 class QuickStack(EmbeddedStack):
     """Commands go to another worker after two seconds of silence; transactions are small, many of them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, models: ModelServer) -> None:
         super().__init__(
             directory,
             CODESTORY_LOCAL_START_SECONDS="150",
@@ -25,6 +26,9 @@ class QuickStack(EmbeddedStack):
             CODESTORY_SLOTS="1",
             CODESTORY_PROGRESS_SECONDS="0.1",
             CODESTORY_GRAPH_BATCH_ROWS="25",
+            CODESTORY_OPENAI_URL=models.openai_url,
+            CODESTORY_OPENAI_API_KEY=models.rules.key,
+            CODESTORY_OPENAI_MODEL="small",
         )
 
     def host(self, step: str) -> psutil.Process:
@@ -66,8 +70,14 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def quick_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickStack]:
-    stack = QuickStack(tmp_path_factory.mktemp("quick"))
+def models() -> Iterator[ModelServer]:
+    with ModelServer(Rules(latency=0.05)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def quick_stack(tmp_path_factory: pytest.TempPathFactory, models: ModelServer) -> Iterator[QuickStack]:
+    stack = QuickStack(tmp_path_factory.mktemp("quick"), models)
     try:
         stack.start()
         yield stack

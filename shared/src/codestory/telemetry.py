@@ -38,7 +38,7 @@ def configure(service: str, *, level: str = "INFO", stream: TextIO | None = None
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(capture=True)
-    for chatty in ("httpx", "httpcore", "neo4j", "nats", "faststream", "uvicorn"):
+    for chatty in ("httpx", "httpcore", "neo4j", "nats", "faststream", "uvicorn", "azure", "msal"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -190,6 +190,8 @@ class GraphUnderTest:
             "kill_after_seconds": None,
             "delay_seconds": 0,
             "ensure": False,
+            "reserve": None,
+            "puts": [],
             **more,
         }
 

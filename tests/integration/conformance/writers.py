@@ -78,13 +78,26 @@ async def _work(driver: AsyncDriver, settings: GraphSettings, job: Job) -> Outco
         fence=Fence(*job["fence"]),
         labels=tuple(job["labels"]),
     )
-    nodes = [Node(*node) for node in job["nodes"]]
-    relationships = [Relationship(*relationship) for relationship in job["relationships"]]
-    progress = _killer(job["kill_after_transactions"])
     try:
-        return {"written": await writer.replace(nodes, relationships, shrink_limit=1, progress=progress)}
+        return await _asked(writer, job)
     except GraphError as error:
         return {"error": type(error).__name__, "message": str(error)}
+
+
+async def _asked(writer: GraphWriter, job: Job) -> Outcome:
+    if job["reserve"]:
+        budget = writer.budget(job["reserve"]["name"])
+        waits = [await budget.reserve({"requests": 1}, job["reserve"]["per_minute"]) for _ in range(10)]
+        return {"waits": waits}
+    stop = _killer(job["kill_after_transactions"])
+    for nodes, relationships in job["puts"]:
+        await writer.put([Node(*node) for node in nodes], [Relationship(*edge) for edge in relationships])
+        stop(0, 0)
+    if job["puts"]:
+        return {}
+    nodes = [Node(*node) for node in job["nodes"]]
+    relationships = [Relationship(*relationship) for relationship in job["relationships"]]
+    return {"written": await writer.replace(nodes, relationships, shrink_limit=1, progress=stop)}
 
 
 def _killer(after: int | None) -> Any:

@@ -1,7 +1,7 @@
 """Documents from text, a repository on disk, and a graph that records what it is given."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -24,49 +24,62 @@ REPOSITORY = "repo-id"
 
 @dataclass
 class RecordingGraph:
-    """Holds what was written last, and the symbols that another step is said to have written."""
+    """Holds what was written last, and the symbols and relationships that other steps are said to have written."""
 
     symbols: list[Node] = field(default_factory=list[Node])
-    nodes: list[Node] = field(default_factory=list[Node])
-    relationships: list[Relationship] = field(default_factory=list[Relationship])
+    others: list[Relationship] = field(default_factory=list[Relationship])
+    written: list[Node] = field(default_factory=list[Node])
+    joined: list[Relationship] = field(default_factory=list[Relationship])
     #: The paths of the files by their ids.
     files: dict[str, str] = field(default_factory=dict[str, str])
 
-    async def replace(self, nodes: Iterable[Node], relationships: Iterable[Relationship]) -> dict[str, int]:
-        self.nodes, self.relationships = list(nodes), list(relationships)
+    async def replace(
+        self, nodes: Iterable[Node], relationships: Iterable[Relationship], **_: object
+    ) -> dict[str, int]:
+        self.written, self.joined = list(nodes), list(relationships)
         return {}
 
-    async def read(self, query: str, *, after: str, page: int) -> list[dict[str, Any]]:
-        """Answers the one question that the step asks: the symbols of a label, by id, a page at a time."""
-        names = ("name", "qualified_name", "path", "start_line", "docstring")
-        asked = sorted(
-            (node for node in self.symbols if f"(n:{node.label} " in query and node.id > after),
-            key=lambda node: node.id,
-        )
-        return [{"id": node.id} | {name: node.properties.get(name) for name in names} for node in asked[:page]]
+    async def nodes(self, label: str, *properties: str) -> AsyncIterator[dict[str, Any]]:
+        """As GraphWriter.nodes: the symbols that another step is said to have written."""
+        for node in sorted(self.symbols, key=lambda node: node.id):
+            if node.label == label:
+                yield {"id": node.id} | {name: node.properties.get(name) for name in properties}
+
+    async def relationships(
+        self, type_: str, source_label: str, target_label: str, *properties: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """As GraphWriter.relationships: those that other steps are said to have written."""
+        for row in self.others:
+            if (row.type, row.source_label, row.target_label) == (type_, source_label, target_label):
+                known = {name: row.properties.get(name) for name in properties}
+                yield {"source": row.source, "target": row.target} | known
 
     def facts(self) -> set[tuple[object, ...]]:
         """The relationships with what is known of them: evidence, confidence, lines. Their ends by path and anchor."""
         return {
             (str(row.type), self._name(row.source), self._name(row.target), *_known(row.properties))
-            for row in self.relationships
+            for row in self.joined
         }
 
     def _name(self, end: str) -> str:
         for node in self.symbols:
-            if node.id == end:
-                return f"{node.properties['path']}:{node.properties['name']}"
-        for node in self.nodes:
+            if node.id == end and "qualified_name" in node.properties:
+                return f"{node.properties['path']}:{node.properties['qualified_name']}"
+        for node in self.written:
             if node.id == end:
                 anchor = node.properties.get("anchor")
                 return f"{node.properties['path']}" + ("" if anchor is None else f"#{anchor}")
-        return self.files[end]
+        return self.files.get(end, end)
 
 
 def _known(properties: Mapping[str, Any]) -> list[object]:
     if "evidence" not in properties:
         return []
-    return [tuple(properties["evidence"]), properties["confidence"], *properties["lines"]]
+    return [
+        tuple(properties["evidence"]),
+        properties["confidence"],
+        *properties.get("lines", properties.get("cells", ())),
+    ]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What one document may take, and that any text parses, the same way every time."""
 
+import json
 import threading
 from contextlib import suppress
 from itertools import pairwise
@@ -52,6 +53,19 @@ def test_every_section_is_a_piece_of_the_text_and_follows_the_one_before(format_
     assert all(section.text in text for section in sections)
     assert all(1 <= section.start_line <= section.end_line <= lines for section in sections)
     assert all(before.end_line < after.start_line for before, after in pairwise(sections))
+
+
+@settings(deadline=None)
+@given(cells=st.lists(st.tuples(st.sampled_from(["markdown", "raw", "code", "heading"]), MARKUP), max_size=5))
+def test_any_notebook_parses_and_names_cells_that_it_has(cells: list[tuple[str, str]]) -> None:
+    content = json.dumps({"cells": [{"cell_type": kind, "source": source} for kind, source in cells]})
+
+    document = parse("a.ipynb", content, "notebook")
+
+    named = [section.cell for section in document.sections] + [mention.line for _, mention in document.mentions]
+    assert all(cell in range(1, len(cells) + 1) for cell in named)
+    anchors = [section.anchor for section in document.sections]
+    assert len(set(anchors)) == len(anchors)
 
 
 def test_a_document_that_would_take_hours_is_given_up() -> None:

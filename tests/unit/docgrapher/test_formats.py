@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codestory_docgrapher import formats
-from codestory_docgrapher.text import read
+from codestory_docgrapher.plain import read
 
 PROSE = "This file says in plain words\nwhat there is to know about it.\n"
 
@@ -16,6 +16,7 @@ PROSE = "This file says in plain words\nwhat there is to know about it.\n"
         ("README.md", "markdown"),
         ("docs/a.MDX", "markdown"),
         ("docs/a.rst", "restructuredtext"),
+        ("a/b.ipynb", "notebook"),
         ("README", "text"),
         ("LICENSE-MIT", "text"),
         ("COPYING.LESSER", "text"),

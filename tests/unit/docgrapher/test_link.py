@@ -6,6 +6,7 @@ import pytest
 
 from codestory_docgrapher.document import Document
 from codestory_docgrapher.link import Links, Relation, link
+from codestory_docgrapher.modules import Code
 from codestory_docgrapher.places import Symbol
 
 MakeDocument = Callable[[str, str], Document]
@@ -36,7 +37,7 @@ def linked(document: MakeDocument) -> Callable[..., Links]:
             document("docs/other.rst", ".. _spot:\n\nOther\n=====\n\nPart\n----\n"),
             document(path, text),
         ]
-        return link(documents, {*FILES, path}, symbols)
+        return link(documents, {*FILES, path}, Code(list(symbols)))
 
     return make
 
@@ -271,27 +272,29 @@ def test_a_label_that_nobody_has_is_perhaps_another_projects(linked: Linked) -> 
 
 def symbol(qualified_name: str, path: str = "src/pkg/mod.py", label: str = "Function", line: int = 1) -> Symbol:
     name = qualified_name.rpartition(".")[2]
-    return Symbol(f"{path}:{qualified_name}:{line}", label, name, qualified_name, path, line)
+    module = path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return Symbol(f"{path}:{qualified_name}:{line}", label, name, qualified_name, path, line, module=module)
 
 
 SYMBOLS = [
-    symbol("pkg.mod.run_all"),
-    symbol("pkg.mod.Thing", label="Class"),
-    symbol("pkg.mod.Thing.close", label="Method"),
-    symbol("pkg.sub.Other.close", "src/pkg/sub/only.py", "Method"),
-    symbol("pkg.mod.get"),
-    symbol("pkg.mod.get", line=9),
+    symbol("run_all"),
+    symbol("Thing", label="Class"),
+    symbol("Thing.close", label="Method"),
+    symbol("Other.close", "src/pkg/sub/only.py", "Method"),
+    symbol("get"),
+    symbol("get", line=9),
 ]
 
 
 @pytest.mark.parametrize(
     ("text", "name", "evidence", "confidence"),
     [
-        ("`pkg.mod.run_all`", "pkg.mod.run_all", "qualified_name", 0.9),
-        ("`run_all()`", "pkg.mod.run_all", "code_span", 0.6),
-        ("`Thing.close`", "pkg.mod.Thing.close", "code_span", 0.75),
-        ("`Thing::close(now)`", "pkg.mod.Thing.close", "code_span", 0.75),
-        ("`get`", "pkg.mod.get", "code_span", 0.4),
+        ("`pkg.mod.run_all`", "run_all", "import_path", 0.95),
+        ("`run_all()`", "run_all", "code_span", 0.6),
+        ("`mod.run_all()`", "run_all", "code_span", 0.75),
+        ("`Thing.close`", "Thing.close", "qualified_name", 0.85),
+        ("`Thing::close(now)`", "Thing.close", "qualified_name", 0.85),
+        ("`get`", "get", "code_span", 0.4),
     ],
 )
 def test_symbols_are_described_by_name(linked: Linked, text: str, name: str, evidence: str, confidence: float) -> None:
@@ -301,11 +304,59 @@ def test_symbols_are_described_by_name(linked: Linked, text: str, name: str, evi
     assert (relation.evidence, relation.confidence) == ((evidence,), confidence)
 
 
+@pytest.mark.parametrize(
+    ("text", "path", "confidence"),
+    [("`pkg.mod`", "src/pkg/mod.py", 0.95), ("{py:mod}`pkg`", "src/pkg/__init__.py", 0.95)],
+)
+def test_files_are_described_by_the_import_path_of_their_module(
+    linked: Linked, text: str, path: str, confidence: float
+) -> None:
+    [relation] = linked(text, symbols=SYMBOLS).relations
+
+    assert named(relation) == ("DESCRIBES", f"File {path}")
+    assert (relation.evidence, relation.confidence) == (("import_path",), confidence)
+
+
+def test_what_a_block_of_code_imports_is_described_with_less_confidence(linked: Linked) -> None:
+    text = "```python\nimport os\nfrom pkg.mod import (\n    run_all,  # all\n)\n```\n"
+
+    [relation] = linked(text, symbols=SYMBOLS).relations
+
+    assert relation.target.id == "src/pkg/mod.py:run_all:1"
+    assert (relation.evidence, relation.confidence, relation.lines) == (("import_path",), 0.7, (3,))
+
+
+def test_a_name_that_the_documents_own_code_imports_means_that(linked: Linked) -> None:
+    text = "Call `shut.close`.\n\n```python\nfrom pkg.mod import Thing as shut\n```\n"
+
+    relations = linked(text, symbols=SYMBOLS).relations
+
+    assert {(relation.target.id, relation.confidence) for relation in relations} == {
+        ("src/pkg/mod.py:Thing.close:1", 0.85),
+        ("src/pkg/mod.py:Thing:1", 0.7),
+    }
+
+
 def test_a_symbols_name_that_several_have_is_counted_and_not_linked(linked: Linked) -> None:
     links = linked("`close`", symbols=SYMBOLS)
 
     assert links.relations == []
     assert links.counts == {"mentions.ambiguous": 1}
+
+
+def test_what_describes_a_symbol_describes_its_summary_on_the_same_evidence(document: MakeDocument) -> None:
+    page = document("README.md", "`Thing.close` in `setup.py`")
+    summaries = {("Method", SYMBOLS[2].id): "s1", ("File", "setup.py"): "s2"}
+
+    links = link([page], FILES, Code(SYMBOLS, summaries=summaries))
+
+    assert {(one.target.label, one.target.id, one.evidence, one.confidence) for one in links.relations} == {
+        ("Method", SYMBOLS[2].id, ("qualified_name",), 0.85),
+        ("Summary", "s1", ("qualified_name",), 0.85),
+        ("File", "", ("code_span",), 0.665),
+        ("Summary", "s2", ("code_span",), 0.665),
+    }
+    assert links.counts["describes"] == links.counts["describes.summaries"] == 2
 
 
 def test_words_that_are_not_marked_as_code_name_no_symbol(linked: Linked) -> None:
@@ -315,4 +366,4 @@ def test_words_that_are_not_marked_as_code_name_no_symbol(linked: Linked) -> Non
 def test_links_do_not_depend_on_the_order_of_files_and_symbols(document: MakeDocument) -> None:
     page = document("README.md", "`mod.py` `__init__.py` `get` `close` src/pkg/mod.py [x](docs/other.rst)")
 
-    assert link([page], FILES, SYMBOLS) == link([page], FILES[::-1], SYMBOLS[::-1])
+    assert link([page], FILES, Code(SYMBOLS)) == link([page], FILES[::-1], Code(SYMBOLS[::-1]))

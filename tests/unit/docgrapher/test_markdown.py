@@ -187,3 +187,34 @@ def test_characters_that_do_not_exist_are_replaced(read: Read) -> None:
     [section] = read("# a &#xD800; &#0; b").sections
 
     section.heading.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "target"),
+    [
+        ("::: pkg.app.App\n    options:\n      show_root: true\n", Kind.MODULE, "pkg.app.App"),
+        ("See [the app][pkg.app.App].", Kind.MODULE, "pkg.app.App"),
+        ("See [pkg.app.App][].", Kind.MODULE, "pkg.app.App"),
+        ("{py:class}`~pkg.app.App`", Kind.SYMBOL, "pkg.app.App"),
+        ("{func}`run <pkg.run>`", Kind.SYMBOL, "pkg.run"),
+        ("{doc}`/guide`", Kind.DOC, "/guide"),
+        ("```{autoclass} pkg.app.App\n:members:\n```\n", Kind.SYMBOL, "pkg.app.App"),
+        ("```{eval-rst}\nsee src/a.py\n```\n", Kind.BLOCK, "src/a.py"),
+        ("{nobody}`x`", Kind.CODE, "x"),
+    ],
+)
+def test_what_site_generators_write_for_symbols_is_understood(read: Read, text: str, kind: Kind, target: str) -> None:
+    names = [(one, name) for _, one, name, _ in mentions(read(text)) if one is not Kind.PATH]
+
+    assert names == [(kind, target)]
+
+
+def test_what_blocks_of_code_import_is_found_with_its_line(read: Read) -> None:
+    document = read("Like so:\n\n```python\nimport a\n\nfrom b import c as d\n```\n\n    import e\n")
+
+    found = [(one.target, one.alias, one.line) for _, one in document.mentions if one.kind is Kind.IMPORT]
+    assert sorted(found) == [
+        ("a", "a", 4),
+        ("b.c", "d", 6),
+        ("e", "e", 9),
+    ]

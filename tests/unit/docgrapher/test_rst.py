@@ -198,3 +198,98 @@ def test_lines_that_only_docutils_ends_do_not_move_the_sections(read: Read) -> N
     document = read("One\u2028two\x0c\n\nHead\n====\n\nText\n")
 
     assert [(section.heading, section.start_line) for section in document.sections] == [("", 1), ("Head", 3)]
+
+
+def test_names_stand_below_the_modules_and_classes_whose_directives_are_around_them(read: Read) -> None:
+    document = read("""
+        :func:`zero`
+
+        .. module:: pkg.app
+           :synopsis: What it is.
+
+        :func:`one` and ``code``
+
+        .. class:: App(name)
+
+           :meth:`two`
+
+           .. method:: run()
+
+              :meth:`three`
+
+           .. class:: App.Meta
+
+              .. attribute:: four
+
+        .. method:: Other.start()
+
+           :meth:`five`
+
+        .. currentmodule:: None
+
+        :func:`six`
+    """)
+
+    scopes = {mention.target: mention.scopes for _, mention in document.mentions}
+    app, meta, module = ("pkg.app.App", "App", "pkg.app"), ("pkg.app.App.Meta", "App.Meta", "pkg.app"), ("pkg.app",)
+    assert scopes == {
+        "zero": (),
+        "pkg.app": module,
+        "one": module,
+        "code": module,
+        "App": module,
+        "two": app,
+        "run": app,
+        "three": app,
+        "App.Meta": app,
+        "four": meta,
+        "Other.start": module,
+        "five": ("pkg.app.Other", "Other", "pkg.app"),
+        "six": (),
+    }
+
+
+def test_modules_are_named_and_the_current_one_is_only_set(read: Read) -> None:
+    document = read("""
+        .. automodule:: pkg.a
+           :members:
+
+        .. currentmodule:: pkg.b
+
+        .. autofunction:: work
+
+        :mod:`~pkg.c` :class:`~pkg.D` :exc:`E` :func:`f`
+    """)
+
+    assert [(str(one.kind), one.target, one.label) for _, one in document.mentions] == [
+        ("module", "pkg.a", ""),
+        ("symbol", "work", ""),
+        ("module", "pkg.c", ""),
+        ("symbol", "pkg.D", "Class"),
+        ("symbol", "E", "Class"),
+        ("symbol", "f", ""),
+    ]
+
+
+def test_what_blocks_of_code_import_is_found_with_its_line(read: Read) -> None:
+    document = read("""
+        Like so::
+
+            import a
+
+            from b import c as d
+
+        >>> import e
+
+        .. code-block:: python
+
+           import f
+    """)
+
+    found = [(one.target, one.alias, one.line) for _, one in document.mentions if one.kind is Kind.IMPORT]
+    assert sorted(found) == [
+        ("a", "a", 3),
+        ("b.c", "d", 5),
+        ("e", "e", 7),
+        ("f", "f", 11),
+    ]

@@ -1,8 +1,7 @@
 """A repository on disk, and a graph that records what it is given."""
 
 import logging
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -24,36 +23,29 @@ class RecordingGraph:
     """Holds what was written last, and the symbols that another step is said to have written."""
 
     symbols: list[Node] = field(default_factory=list[Node])
-    nodes: list[Node] = field(default_factory=list[Node])
+    written: list[Node] = field(default_factory=list[Node])
     relationships: list[Relationship] = field(default_factory=list[Relationship])
     volatile: dict[str, Any] = field(default_factory=dict[str, Any])
-    reads: int = 0
 
     async def replace(
         self, nodes: Iterable[Node], relationships: Iterable[Relationship], *, volatile: Mapping[str, Any], **_: object
     ) -> dict[str, int]:
-        before = self.nodes, self.relationships
-        self.nodes, self.relationships, self.volatile = list(nodes), list(relationships), dict(volatile)
-        return {} if before == (self.nodes, self.relationships) else {"nodes created": len(self.nodes)}
+        before = self.written, self.relationships
+        self.written, self.relationships, self.volatile = list(nodes), list(relationships), dict(volatile)
+        return {} if before == (self.written, self.relationships) else {"nodes created": len(self.written)}
 
-    async def read(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Answers the step's own question, page by page: a label and a property, ids after one."""
-        self.reads += 1
-        asked = re.search(r"\(n:(\w+) .* WITH n\.id AS id, n\.(\w+) AS value", query)
-        assert asked
-        found = [
-            {"id": node.id, "value": node.properties[asked[2]]}
-            for node in [*self.nodes, *self.symbols]
-            if node.label == asked[1] and asked[2] in node.properties and node.id > parameters["after"]
-        ]
-        return sorted(found, key=lambda row: str(row["id"]))[: parameters["page"]]
+    async def nodes(self, label: str, *properties: str) -> AsyncIterator[dict[str, Any]]:
+        """As GraphWriter.nodes: what was written, and the symbols of the other step."""
+        for node in sorted([*self.written, *self.symbols], key=lambda node: node.id):
+            if node.label == label:
+                yield {"id": node.id} | {name: node.properties.get(name) for name in properties}
 
     def by_path(self, label: str) -> dict[str, Mapping[str, Any]]:
-        return {str(node.properties["path"]): node.properties for node in self.nodes if node.label == label}
+        return {str(node.properties["path"]): node.properties for node in self.written if node.label == label}
 
     def pairs(self, type_: str) -> set[tuple[str, str]]:
         """The ends of the relationships of one type, by name."""
-        names = {node.id: str(node.properties.get("path", node.properties["name"])) for node in self.nodes}
+        names = {node.id: str(node.properties.get("path", node.properties["name"])) for node in self.written}
         names |= {node.id: str(node.properties["name"]) for node in self.symbols}
         return {(names[row.source], names[row.target]) for row in self.relationships if row.type == type_}
 

@@ -21,6 +21,7 @@ from codestory.steps.confined import FileSettings
 from codestory.steps.operations import ServiceSettings
 from codestory.steps.settings import HostSettings
 from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_summarizer.settings import SummarizerSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
 HEAD = """\
@@ -37,6 +38,7 @@ ROOMS: dict[str, type[BaseSettings]] = {
     "The bus, for orchestrator and hosts alike": BusSettings,
     "The graph": GraphSettings,
     "Reading a repository": FileSettings,
+    "The summarizer's models": SummarizerSettings,
     "The command line": CliSettings,
     "A step's operations from Python": ServiceSettings,
 }

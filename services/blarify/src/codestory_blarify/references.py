@@ -32,6 +32,8 @@ class Reference:
     target: End
     line: int
     name: str = ""
+    #: How the target was found, where that is not the engine's own answer: `syntax`, by names and scopes alone.
+    resolved_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class Engine(Protocol):
     #: Languages as File nodes name them: `Python`.
     languages: frozenset[str]
 
+    async def prepare(self, tree: Path, work: Path) -> None:
+        """Run the engine's own program, if it has one: what can be done while the definitions are still being found.
+
+        `tree`: the sanitized copy of the repository, read-only. `work`: an empty folder of the engine's own.
+        Raises EngineFailed, with a sentence a user can read; programs it started are gone then, also when it is
+        cancelled."""
+        ...
+
     async def references(
         self,
         tree: Path,
@@ -60,12 +70,13 @@ class Engine(Protocol):
         definitions: Sequence[Definition],
         progress: Callable[[int, int, str], None],
     ) -> References:
-        """`tree`: the sanitized copy of the repository, read-only. `work`: an empty folder of the engine's own.
-
-        Raises EngineFailed, with a sentence a user can read; programs it started are gone then, also when it is
-        cancelled."""
+        """After `prepare` with the same folders. `progress`: files done, of how many, the last one's path."""
         ...
 
 
 class EngineFailed(Exception):
     """The engine gave no references."""
+
+
+class EngineKilled(EngineFailed):
+    """Its program was killed from outside, by an operator or for want of memory: another try may end otherwise."""

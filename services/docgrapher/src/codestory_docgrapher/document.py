@@ -21,6 +21,12 @@ class Kind(StrEnum):
     CODE = "code_span"
     #: A name that the markup says is a symbol's (`:func:`, `.. class::`).
     SYMBOL = "symbol"
+    #: A whole import path, or nothing (`:mod:`, `.. automodule::`, `::: package.module`).
+    MODULE = "module"
+    #: What a block of code imports.
+    IMPORT = "import"
+    #: What a code cell of a notebook imports.
+    CELL_IMPORT = "notebook_code"
     #: A word of the prose that looks like a path.
     PATH = "path"
     #: The same in a block of code.
@@ -29,11 +35,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """`line` counts from 1."""
+    """`line` counts from 1; in a notebook it is the number of the cell.
+
+    `scopes`: import paths that the name may stand below, the likeliest first, as the markup around it says.
+    `label`: of the symbol, where the markup says so. `alias`: the name that an import gives to what it imports.
+    """
 
     kind: Kind
     target: str
     line: int
+    scopes: tuple[str, ...] = ()
+    label: str = ""
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,8 @@ class Section:
     """A heading and the text up to the next one, whatever that one's level: no line is in two sections.
 
     The text before the first heading is a section of level 0 with an empty heading and anchor. `parent` is the
-    anchor of the section above, None for the document itself.
+    anchor of the section above, None for the document itself. `cell`: where a section of a notebook starts; its lines
+    are those of all text cells, one after the other, and mean nothing to a reader.
     """
 
     anchor: str
@@ -82,18 +96,21 @@ class Section:
     end_line: int
     text: str
     truncated: bool = False
+    cell: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """`mentions` go with the anchor of the section they stand in (None: the document). `anchors` and `labels` lead to
-    a section's anchor, or None where the document as a whole is meant. `lossy`: some bytes were not text.
+    a section's anchor, or None where the document as a whole is meant. `lossy`: some bytes were not text. `sha256` is
+    that of the bytes.
     """
 
     path: str
     title: str
     format: str
     lossy: bool = False
+    sha256: str = ""
     sections: tuple[Section, ...] = ()
     mentions: tuple[tuple[str | None, Mention], ...] = ()
     anchors: Mapping[str, str | None] = field(default_factory=dict[str, str | None])

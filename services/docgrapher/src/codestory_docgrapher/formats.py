@@ -1,6 +1,6 @@
 """Which files are documentation, in which format, and their bytes as text.
 
-- Markdown (`.md`, `.markdown`, `.mdx` …) and reStructuredText (`.rst`, `.rest`) always are.
+- Markdown (`.md`, `.markdown`, `.mdx` …), reStructuredText (`.rst`, `.rest`) and notebooks (`.ipynb`) always are.
 - Files named as projects name their documents (README, CHANGELOG, LICENSE …), with `.txt` or without an extension.
 - Other `.txt` files: those below a folder for documentation (`doc`, `docs` …), and those that read as prose outside
   folders of tests. Never those that tools read (requirements.txt, CMakeLists.txt, robots.txt …).
@@ -18,6 +18,7 @@ from codestory_docgrapher.places import SAMPLE_FOLDERS
 MARKDOWN = "markdown"
 RST = "restructuredtext"
 TEXT = "text"
+NOTEBOOK = "notebook"
 
 _SUFFIXES = {
     "md": MARKDOWN,
@@ -27,6 +28,7 @@ _SUFFIXES = {
     "mdx": MARKDOWN,
     "rst": RST,
     "rest": RST,
+    "ipynb": NOTEBOOK,
 }
 _DOCUMENT_NAME = re.compile(
     r"(readme|changes|changelog|history|news|release[-_ ]?notes|licen[cs]es?|copying|copyright|notice|authors"
@@ -81,6 +83,10 @@ def format_of(path: str, text: str, wanted: Sequence[str] = ()) -> str | None:
     if not known and (folders & SAMPLE_FOLDERS or not _reads_as_prose(sample)):
         return None
     return RST if marked else TEXT
+
+
+def is_notebook(path: str) -> bool:
+    return path.lower().endswith(".ipynb")
 
 
 def text_of(data: bytes) -> tuple[str | None, bool]:

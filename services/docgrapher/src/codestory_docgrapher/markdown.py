@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from codestory_docgrapher import words
+from codestory_docgrapher import imports, sphinx, words
 from codestory_docgrapher.document import Heading, Kind, Mention, Outline
 from codestory_docgrapher.outline import Slugs
 
@@ -16,10 +16,17 @@ _TITLE = re.compile(r"^title\s*[:=]\s*(['\"]?)(.+?)\1\s*$", re.MULTILINE)
 #: `## Heading {#anchor}`, as several site generators write it.
 _EXPLICIT_ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^{}]*\}\s*$")
 
+#: MyST's spelling of Sphinx's roles, before inline code, and of its directives, as a fence's language.
+_MYST_ROLE = re.compile(r"\{([\w:+-]{1,40})\}$")
+_MYST_DIRECTIVE = re.compile(r"\{([\w:+-]{1,40})\}\s*(.*)")
+#: `::: package.module`, and `[text][package.module.Name]`, which no reference of the document defines.
+_MKDOCSTRINGS = re.compile(r"^:::\s+([\w.]+)\s*$|\[[^\[\]]*\]\[([\w.]+)\]|\[([\w.]+\.\w+)\]\[\]")
+
 _PARSER = MarkdownIt("commonmark").enable("table")
 
 
-def read(text: str) -> Outline:
+def read(text: str, slugs: Slugs | None = None) -> Outline:
+    """`slugs`: those of what stands before, if this is a part of a document."""
     outline = Outline()
     matter = _FRONT_MATTER.match(text)
     if matter:
@@ -27,7 +34,7 @@ def read(text: str) -> Outline:
         before = matter.group().count("\n")
         text = "\n" * before + text[matter.end() :]
         outline.start = before + 1
-    _Reader(outline).read(_PARSER.parse(text))
+    _Reader(outline, slugs or Slugs()).read(_PARSER.parse(text))
     title = _TITLE.search(matter.group(2)) if matter else None
     if title:
         outline.title = title.group(2).strip()
@@ -40,9 +47,9 @@ def read(text: str) -> Outline:
 class _Reader:
     """Goes through a document's tokens once."""
 
-    def __init__(self, outline: Outline) -> None:
+    def __init__(self, outline: Outline, slugs: Slugs) -> None:
         self.outline = outline
-        self._slugs = Slugs()
+        self._slugs = slugs
 
     def read(self, tokens: list[Token]) -> None:
         for index, token in enumerate(tokens):
@@ -53,8 +60,7 @@ class _Reader:
                 case "inline":
                     self._inline(token, line)
                 case "fence" | "code_block":
-                    start = line + 1 if token.type == "fence" else line
-                    self._words(Kind.BLOCK, token.content, start)
+                    self._code(token, line)
                 case "html_block":
                     self._html(token.content, line)
                 case _:
@@ -73,7 +79,18 @@ class _Reader:
         anchor = self._slugs.of(text)
         self.outline.headings.append(Heading(text, int(opening.tag[1:]), anchor, first + 1, after + 1, aliases))
 
+    def _code(self, token: Token, line: int) -> None:
+        directive = _MYST_DIRECTIVE.match(token.info)
+        mention = sphinx.directive_mention(directive[1], directive[2], line) if directive else None
+        if mention is not None:
+            self.outline.mentions.append(mention)
+            return
+        start = line + 1 if token.type == "fence" else line
+        self._words(Kind.BLOCK, token.content, start)
+        self.outline.mentions += imports.mentions(token.content, start)
+
     def _inline(self, token: Token, line: int) -> None:
+        role: re.Match[str] | None = None
         for child, at in _with_lines(token, line):
             match child.type:
                 case "link_open":
@@ -81,13 +98,20 @@ class _Reader:
                 case "image":
                     self._mention(Kind.IMAGE, str(child.attrs.get("src", "")), at)
                 case "code_inline":
-                    self._mention(Kind.CODE, child.content, at)
+                    mention = sphinx.role_mention(role[1], child.content, at) if role else None
+                    self.outline.mentions.append(mention or Mention(Kind.CODE, child.content, at))
                 case "text":
-                    self._words(Kind.PATH, child.content, at)
+                    self._text(child.content, at)
                 case "html_inline":
                     self._html(child.content, at)
                 case _:
                     pass
+            role = _MYST_ROLE.search(child.content) if child.type == "text" else None
+
+    def _text(self, text: str, line: int) -> None:
+        for match in _MKDOCSTRINGS.finditer(text):
+            self._mention(Kind.MODULE, next(filter(None, match.groups())), line)
+        self._words(Kind.PATH, text, line)
 
     def _mention(self, kind: Kind, target: str, line: int) -> None:
         self.outline.mentions.append(Mention(kind, target, line))

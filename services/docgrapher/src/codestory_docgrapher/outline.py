@@ -29,7 +29,7 @@ class Slugs:
         return unique
 
 
-def assemble(path: str, form: str, text: str, outline: Outline, *, max_chars: int, lossy: bool) -> Document:
+def assemble(path: str, form: str, text: str, outline: Outline, *, max_chars: int) -> Document:
     """The document with its sections; every mention, anchor and label goes to the section whose lines it stands in."""
     lines = text.split("\n")
     place = _Places(outline)
@@ -45,7 +45,6 @@ def assemble(path: str, form: str, text: str, outline: Outline, *, max_chars: in
         path=path,
         title=outline.title or path.rpartition("/")[2],
         format=form,
-        lossy=lossy,
         sections=tuple(_sections(lines, outline, max_chars)),
         mentions=tuple(_placed(outline.mentions, place)),
         anchors=anchors,

@@ -1,8 +1,7 @@
-"""What documents can name: files by path, symbols by name, documents and sections by path, anchor and label."""
+"""What documents can name: files by path, documents and sections by path, anchor and label."""
 
 import posixpath
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import filter as matching
@@ -122,7 +121,11 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A class, function or method, as the graph has it."""
+    """A class, function or method, as the graph has it.
+
+    `qualified_name` is the name within its file (`Flask.run`), `module` the import path of the file (`flask.app`), or
+    empty where the language has none.
+    """
 
     id: str
     label: str
@@ -131,42 +134,7 @@ class Symbol:
     path: str
     start_line: int = 0
     docstring: str = ""
-
-
-class Symbols:
-    """The symbols of the repository by name. Definitions of one name in one file count as one, the first."""
-
-    def __init__(self, symbols: Iterable[Symbol]) -> None:
-        self._by_name: dict[str, list[Symbol]] = {}
-        known: set[tuple[str, str]] = set()
-        for symbol in sorted(symbols, key=lambda symbol: (symbol.path, symbol.start_line, symbol.id)):
-            key = (symbol.path, symbol.qualified_name)
-            if key not in known:
-                known.add(key)
-                self._by_name.setdefault(symbol.name, []).append(symbol)
-
-    def named(self, name: str) -> Resolution:
-        """By qualified name, by its last parts, or by name alone, if only one symbol has it."""
-        candidates = self._by_name.get(name.rpartition(".")[2], [])
-        exact = [symbol for symbol in candidates if symbol.qualified_name == name]
-        if exact:
-            return self._only(exact, 0.9)
-        if "." in name:
-            return self._only([symbol for symbol in candidates if symbol.qualified_name.endswith("." + name)], 0.75)
-        return self._only(candidates, 0.6 if _looks_like_code(name) else 0.4)
-
-    def _only(self, symbols: Sequence[Symbol], confidence: float) -> Resolution:
-        if len(symbols) != 1:
-            return Missing.AMBIGUOUS if symbols else Missing.UNKNOWN
-        return Found(Place(symbols[0].label, symbols[0].path, id=symbols[0].id), confidence)
-
-
-_CODE_NAME = re.compile(r"_|[a-z][A-Z]")
-
-
-def _looks_like_code(name: str) -> bool:
-    """`read_file` and `ReadFile` are names; `get` may be any word."""
-    return bool(_CODE_NAME.search(name))
+    module: str = ""
 
 
 #: What a site generator's link without a suffix, or with the output's, may stand for, in this order.

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from codestory.graph import Label, Node, Relationship, RelationshipType, node_id
 from codestory.graph.model import Property
+from codestory_docgrapher import docstrings, formats
 from codestory_docgrapher.document import Document, Section
 from codestory_docgrapher.link import Relation
 from codestory_docgrapher.places import Place, Symbol, document_place
@@ -28,6 +29,7 @@ class Rows:
                     "path": document.path,
                     "title": storable(document.title),
                     "format": document.format,
+                    "sha256": document.sha256 or None,
                     # Only where it is so: absent properties cost nothing.
                     "lossy": document.lossy or None,
                     "broken_links": [storable(link) for link in broken.get(document.path, ())] or None,
@@ -46,6 +48,7 @@ class Rows:
 
     def links(self, relations: Iterable[Relation]) -> Iterator[Relationship]:
         for relation in relations:
+            numbers = "cells" if formats.is_notebook(relation.source.path) else "lines"
             yield self._relationship(
                 RelationshipType(relation.type),
                 relation.source,
@@ -54,19 +57,15 @@ class Rows:
                     "evidence": list(relation.evidence),
                     "texts": [storable(text) for text in relation.texts],
                     "confidence": relation.confidence,
-                    "lines": list(relation.lines),
+                    numbers: list(relation.lines),
                 },
             )
 
-    def docstrings(self, symbols: Iterable[Symbol]) -> Iterator[tuple[Node, Relationship]]:
-        """A section for each docstring. Equal names in one file are told apart by their order."""
-        seen: dict[tuple[str, str], int] = {}
-        for symbol in sorted(symbols, key=lambda symbol: (symbol.path, symbol.start_line, symbol.id)):
-            key = (symbol.path, symbol.qualified_name)
-            ordinal = seen[key] = seen.get(key, -1) + 1
-            if symbol.docstring.strip():
-                node = self._docstring(symbol, ordinal)
-                yield node, Relationship(RelationshipType.DOCUMENTED_BY, symbol.label, symbol.id, node.label, node.id)
+    def docstrings(self, documented: Iterable[tuple[Symbol, Place]]) -> Iterator[tuple[Node, Relationship]]:
+        """The sections made of docstrings."""
+        for symbol, place in documented:
+            node = self._docstring(symbol, place)
+            yield node, Relationship(RelationshipType.DOCUMENTED_BY, symbol.label, symbol.id, node.label, node.id)
 
     def _section(self, document: Document, section: Section) -> Node:
         return Node(
@@ -79,25 +78,26 @@ class Rows:
                 "heading": storable(section.heading),
                 "level": section.level,
                 "ordinal": section.ordinal,
-                "start_line": section.start_line,
-                "end_line": section.end_line,
+                "start_line": section.start_line if section.cell is None else None,
+                "end_line": section.end_line if section.cell is None else None,
+                "cell": section.cell,
                 "text": storable(section.text),
                 "truncated": section.truncated,
             },
         )
 
-    def _docstring(self, symbol: Symbol, ordinal: int) -> Node:
+    def _docstring(self, symbol: Symbol, place: Place) -> Node:
         text = symbol.docstring.strip()
         return Node(
             Label.SECTION,
-            node_id(self._repository, Label.SECTION, symbol.path, symbol.qualified_name, ordinal),
+            self._id(place),
             {
                 "path": symbol.path,
                 "kind": _DOCSTRING,
                 "anchor": storable(symbol.qualified_name),
                 "heading": storable(symbol.name),
                 "level": 0,
-                "ordinal": ordinal,
+                "ordinal": docstrings.ordinal_of(place),
                 "start_line": symbol.start_line,
                 "text": storable(text[: self._section_chars]),
                 "truncated": len(text) > self._section_chars,

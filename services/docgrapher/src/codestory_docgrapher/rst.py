@@ -8,7 +8,7 @@ from docutils import frontend, nodes, utils
 from docutils.parsers import rst
 from docutils.transforms import references
 
-from codestory_docgrapher import sphinx, words
+from codestory_docgrapher import imports, sphinx, words
 from codestory_docgrapher.document import Heading, Kind, Mention, Outline
 
 #: What resolves names within a document. None of the others: they number, date, substitute or compute output.
@@ -23,6 +23,8 @@ _TRANSFORMS = (
 _OTHER_LINE_ENDS = str.maketrans(dict.fromkeys("\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 #: What a document may start with that nobody reads.
 _UNSEEN = (nodes.target, nodes.Invisible, nodes.section)
+#: Classes within classes that are looked at.
+_NESTED = 5
 _CODE = (nodes.literal_block, nodes.doctest_block, nodes.math_block)
 
 
@@ -83,6 +85,8 @@ class _Walk:
         self._lines = lines
         #: The names of the document's own sections and targets.
         self._ids = ids
+        #: The import path that `currentmodule` and its like have set.
+        self._module = ""
         self._line = 1
         self._source = ""
         self._at = 0
@@ -134,15 +138,17 @@ class _Walk:
             self._line = self._line_of_block(node)
         elif isinstance(node, nodes.Inline) and node.rawsource:
             self._advance(node.rawsource)
+        if "module" in node:
+            self._module = "" if node["module"] == "None" else node["module"]
         if "mention" in node:
             line = self._line if isinstance(node, nodes.Inline) else node.line or self._line
-            self._mention(Kind(node["mention"]), node["target"], line)
+            self._mention(Kind(node["mention"]), node["target"], line, scopes=self._scopes(node), label=node["label"])
         elif isinstance(node, nodes.reference):
             self._reference(node)
         elif isinstance(node, nodes.image):
             self._mention(Kind.IMAGE, node.get("uri", ""), node.line or self._line)
         elif isinstance(node, nodes.literal):
-            self._mention(Kind.CODE, node.astext(), self._line)
+            self._mention(Kind.CODE, node.astext(), self._line, scopes=self._scopes(node))
 
     def _reference(self, node: nodes.reference) -> None:
         here = node.get("refid") or self._ids.get(node.get("refname", ""))
@@ -155,6 +161,8 @@ class _Walk:
         text = str(node)
         if isinstance(node.parent, _CODE):
             self._words(Kind.BLOCK, text)
+            for mention in imports.mentions(text, self._line):
+                self._mention(mention.kind, mention.target, mention.line, alias=mention.alias)
         else:
             self._advance(text)
             self._words(Kind.PATH, text)
@@ -175,5 +183,22 @@ class _Walk:
         for word, line in words.paths(text, self._line):
             self._mention(kind, word, line)
 
-    def _mention(self, kind: Kind, target: str, line: int) -> None:
-        self.outline.mentions.append(Mention(kind, target, max(1, min(line, len(self._lines)))))
+    def _scopes(self, node: nodes.Node) -> tuple[str, ...]:
+        """Where a name may stand: below the classes whose directives are around it, below the module."""
+        names: list[str] = []
+        above: nodes.Node | None = node.parent
+        while above is not None:
+            if len(names) < _NESTED and isinstance(above, nodes.container) and "scope" in above:
+                names.insert(0, above["scope"])
+            above = above.parent
+        within = ""
+        for name in names:
+            within = name if not within or f"{name}.".startswith(f"{within}.") else f"{within}.{name}"
+        whole = f"{self._module}.{within}" if self._module and within else ""
+        return tuple(scope for scope in (whole, within, self._module) if scope)
+
+    def _mention(
+        self, kind: Kind, target: str, line: int, *, scopes: tuple[str, ...] = (), label: str = "", alias: str = ""
+    ) -> None:
+        line = max(1, min(line, len(self._lines)))
+        self.outline.mentions.append(Mention(kind, target, line, scopes, label, alias))

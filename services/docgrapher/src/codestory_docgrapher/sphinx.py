@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives, languages, roles
 
-from codestory_docgrapher.document import Kind
+from codestory_docgrapher.document import Kind, Mention
 
 _DIRECTIVE = re.compile(r"\.\.[ \t]+(?:\|[^|\n]+\|[ \t]+)?([\w:+.-]+?)[ \t]?::")
 _ROLE = re.compile(r":([\w:+.-]+):`|`:([\w:+.-]+):")
@@ -25,11 +25,16 @@ def _words(text: str) -> frozenset[str]:
 
 
 #: Roles and directives that name a symbol; a domain (`py:`) may stand before them.
-_SYMBOL_ROLES = _words("any attr class const data exc func meth mod obj type")
+_SYMBOL_ROLES = _words("any attr class const data exc func meth obj type")
 _SYMBOL_DIRECTIVES = _words("""
-    attribute class classmethod data decorator decoratormethod exception function method property staticmethod
-    module currentmodule automodule autoclass autoexception autofunction automethod autodata autoattribute
+    attribute classmethod data decorator decoratormethod function method property staticmethod
+    autofunction automethod autodata autoattribute autoproperty autodecorator
 """)
+_CLASS_ROLES = _words("class exc")
+_CLASS_DIRECTIVES = _words("class exception autoclass autoexception")
+_MODULE_DIRECTIVES = _words("module automodule currentmodule")
+#: A longer name is no scope: every name below it would carry it.
+_SCOPE_CHARS = 200
 _LITERAL_DIRECTIVES = _words("""
     code code-block sourcecode highlight testcode testsetup testcleanup testoutput doctest productionlist graphviz
     digraph graph mermaid uml plantuml prompt console ipython parsed-literal code-cell command-output
@@ -110,21 +115,53 @@ class _Tolerant(Directive):
         self.state.nested_parse(self.content, self.content_offset, container)
         return container.children
 
-    def _mention(self, kind: Kind, target: str, line: int) -> nodes.Node:
-        container = nodes.container(mention=str(kind), target=target)
+    def _mention(self, kind: Kind, target: str, line: int, label: str = "") -> nodes.Element:
+        container = nodes.container(mention=str(kind), target=target, label=label)
         container.line = line
         return container
 
 
 class _Describing(_Tolerant):
-    """The argument is the signature of a symbol, or several, one a line."""
+    """The argument is the signature of a symbol, or several, one a line. Names in the content stand in its scope."""
+
+    label = ""
+
+    def run(self) -> list[nodes.Node]:
+        content = self._content()
+        scope = self._scope(_name_in(self.argument.partition("\n")[0]))
+        if content and scope and len(scope) <= _SCOPE_CHARS:
+            content = [nodes.container("", *content, scope=scope)]
+        return [*self._argument(), *content]
 
     def _argument(self) -> list[nodes.Node]:
         signatures = self.argument.split("\n")
         return [
-            self._mention(Kind.SYMBOL, _name_in(signature), self.lineno + offset)
+            self._mention(Kind.SYMBOL, _name_in(signature), self.lineno + offset, self.label)
             for offset, signature in enumerate(signatures)
         ]
+
+    def _scope(self, name: str) -> str:
+        """Of a method, its class."""
+        return name.rpartition(".")[0]
+
+
+class _DescribingClass(_Describing):
+    label = "Class"
+
+    def _scope(self, name: str) -> str:
+        return name
+
+
+class _Module(_Tolerant):
+    """The argument is an import path; names in the rest of the document stand below it."""
+
+    def _argument(self) -> list[nodes.Node]:
+        module = self.argument.strip()
+        mention = self._mention(Kind.MODULE, module, self.lineno)
+        if self.name.endswith("currentmodule"):
+            del mention["mention"]
+        mention["module"] = module if len(module) <= _SCOPE_CHARS else "None"
+        return [mention]
 
 
 class _Literal(_Tolerant):
@@ -162,6 +199,10 @@ class _Nothing(_Tolerant):
 
 def _kind_of_directive(name: str) -> type[_Tolerant]:
     word = name.rpartition(":")[2]
+    if word in _MODULE_DIRECTIVES:
+        return _Module
+    if word in _CLASS_DIRECTIVES:
+        return _DescribingClass
     if word in _SYMBOL_DIRECTIVES:
         return _Describing
     return _Literal if word in _LITERAL_DIRECTIVES else _Tolerant
@@ -179,16 +220,37 @@ def _mentioning(
     """A role: what it names, and the text it shows."""
     content = nodes.unescape(text)
     shown = _TITLED.sub(r"\1", content)
-    kind = _KIND_OF_ROLE.get(name.rpartition(":")[2].lower())
-    if kind is None:
+    mention = role_mention(name, content, 0)
+    if mention is None:
         return [nodes.inline(rawtext, shown)], []
+    said = {"mention": str(mention.kind), "target": mention.target, "label": mention.label}
+    return [nodes.inline(rawtext, shown, **said)], []
+
+
+def directive_mention(name: str, argument: str, line: int) -> Mention | None:
+    """What a directive names that documents a symbol or a module; None for any other."""
+    word = name.rpartition(":")[2]
+    if word in _MODULE_DIRECTIVES:
+        return Mention(Kind.MODULE, argument.strip(), line)
+    if word in _CLASS_DIRECTIVES | _SYMBOL_DIRECTIVES:
+        return Mention(Kind.SYMBOL, _name_in(argument), line, label="Class" if word in _CLASS_DIRECTIVES else "")
+    return None
+
+
+def role_mention(role: str, content: str, line: int, scopes: tuple[str, ...] = ()) -> Mention | None:
+    """What a role names; None for one that names nothing."""
+    word = role.rpartition(":")[2].lower()
+    kind = _KIND_OF_ROLE.get(word)
+    if kind is None:
+        return None
     target = _target_of(content)
-    if kind is Kind.SYMBOL:
+    if kind in {Kind.SYMBOL, Kind.MODULE}:
         target = _name_in(target.lstrip("~!."))
-    return [nodes.inline(rawtext, shown, mention=str(kind), target=target)], []
+    return Mention(kind, target, line, scopes, "Class" if word in _CLASS_ROLES else "")
 
 
 _KIND_OF_ROLE = dict.fromkeys(_SYMBOL_ROLES, Kind.SYMBOL) | {
+    "mod": Kind.MODULE,
     "doc": Kind.DOC,
     "ref": Kind.REF,
     "numref": Kind.REF,
@@ -213,7 +275,7 @@ def _replace() -> None:
         (_EFFECTS, _Nothing),
         (_FILE_DIRECTIVES, _File),
         (_LITERAL_DIRECTIVES, _Literal),
-        ({"class"}, _Describing),
+        ({"class"}, _DescribingClass),
         ({"toctree"}, _Toctree),
     ):
         for name in sorted(names):

@@ -20,12 +20,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`truncated`: the model stopped at its limit."""
+    """`truncated`: the model stopped at its limit. `shortened`: of the subject it saw only what it had room for."""
 
     text: str
     usage: Usage = Usage()
     truncated: bool = False
     model: str = ""  # as the endpoint names it
+    shortened: bool = False
 
 
 class Filtered(Exception):

@@ -1,5 +1,6 @@
 """The graph: how it is reached, what may be in it, the one writer, and how it is read. Knows Bolt; knows no bus."""
 
+from codestory.graph.budget import Budget
 from codestory.graph.driver import connect, wait_ready
 from codestory.graph.errors import (
     Fenced,
@@ -16,6 +17,7 @@ from codestory.graph.settings import GraphSettings
 from codestory.graph.writer import GraphWriter
 
 __all__ = [
+    "Budget",
     "Fence",
     "Fenced",
     "GraphError",

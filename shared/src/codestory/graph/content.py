@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from codestory.graph.errors import InvalidContent
-from codestory.graph.model import Node, Property, Relationship, checked_label, checked_type
+from codestory.graph.model import PROPERTY_PATTERN, Node, Property, Relationship, checked_label, checked_type
 
 #: Label and id of a node.
 Key = tuple[str, str]
@@ -21,7 +20,6 @@ End = tuple[str, str, str]
 
 Properties = dict[str, Any]
 
-PROPERTY_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 #: On the Repository node; never compared, never in the digest.
 ALWAYS_VOLATILE = frozenset({"ingested_at", "writing_steps", "stale_steps"})
 #: Names that the writer itself sets. Names with a leading underscore are its marks.

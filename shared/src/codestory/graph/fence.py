@@ -10,7 +10,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from neo4j import AsyncManagedTransaction, AsyncSession, unit_of_work
 from neo4j.exceptions import ConstraintError, DatabaseError, IncompleteCommit, Neo4jError
@@ -22,7 +22,10 @@ from codestory.graph.schema import FENCE_LABEL
 
 log = logging.getLogger(__name__)
 
-#: Tries of one transaction besides those that the driver makes. Each means that another owner was in the same place.
+T = TypeVar("T")
+
+#: Tries of one transaction before the last, besides those that the driver makes. Each means that another owner was in
+#: the same place.
 ATTEMPTS = 20
 #: What a matched node that is gone by now is called, and a transaction that took too long, most often for a lock.
 PASSING = ("Statement.EntityNotFound", "Transaction.TransactionTimedOutClientConfiguration")
@@ -81,15 +84,11 @@ class Transactions:
     async def __call__(self, work: Work) -> None:
         self._count += 1
         mark = f"{self._token}:{self._count}"
-        for attempt in range(ATTEMPTS):
-            try:
-                self.written += await self._session.execute_write(self._bounded, mark, work, attempt > 0)
-                return
-            except (Neo4jError, IncompleteCommit, Miscount) as error:
-                if attempt == ATTEMPTS - 1 or not _may_pass(error):
-                    raise
-                log.debug("graph.transaction.retry", extra={"key": self._key, "error": repr(error)})
-            await asyncio.sleep(random.uniform(*PAUSE_SECONDS) * (attempt + 1))  # noqa: S311 - a pause, not a secret
+
+        async def once(attempt: int) -> Counter[str]:
+            return await self._session.execute_write(self._bounded, mark, work, attempt > 0)
+
+        self.written += await insist(once, self._key)
 
     async def _fenced(self, tx: AsyncManagedTransaction, mark: str, work: Work, again: bool) -> Counter[str]:
         transaction = FencedTransaction(tx, again=again)
@@ -109,6 +108,19 @@ class Transactions:
                 " or was restored from an old state. Connect to the new one."
             )
         raise Fenced(f"{self._key}: attempt {self._fence.sequence} is older than {holder.sequence}, which writes now.")
+
+
+async def insist(once: Callable[[int], Awaitable[T]], key: str) -> T:
+    """Try one transaction until nobody else is in the same place. `once` is told how often it was tried before."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return await once(attempt)
+        except (Neo4jError, IncompleteCommit, Miscount) as error:
+            if not _may_pass(error):
+                raise
+            log.debug("graph.transaction.retry", extra={"key": key, "error": repr(error)})
+        await asyncio.sleep(random.uniform(*PAUSE_SECONDS) * (attempt + 1))  # noqa: S311 - a pause, not a secret
+    return await once(ATTEMPTS)
 
 
 def _may_pass(error: Exception) -> bool:

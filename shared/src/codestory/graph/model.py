@@ -84,6 +84,7 @@ def node_id(repository: str, kind: str, path: str, qualified_name: str = "", ord
 
 LABEL_PATTERN = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 RELATIONSHIP_TYPE_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
+PROPERTY_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 OWNER_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -96,6 +97,15 @@ def checked_label(label: str) -> str:
 @cache
 def checked_type(name: str) -> str:
     return _checked(name, RELATIONSHIP_TYPE_PATTERN, "type of a relationship", "LINKS_TO")
+
+
+@cache
+def checked_property(name: str) -> str:
+    return _checked(name, PROPERTY_PATTERN, "name of a property", "start_line")
+
+
+def checked_amount(name: str) -> str:
+    return _checked(name, OWNER_PATTERN, "name of an amount", "tokens")
 
 
 def checked_owner(owner: str) -> str:

@@ -89,5 +89,5 @@ async def _mark(tx: FencedTransaction, owner: str, marks: Mapping[Key, str | Non
         rows = [{"id": id_, "mark": marks[label, id_]} for id_ in ids]
         marked = [row for row in rows if row["mark"]]
         await tx.check("marks of relationships", query, marked)
-        # A source that is no longer marked may be swept already.
-        await tx.rows(f"UNWIND $rows AS r {query}", rows=[row for row in rows if not row["mark"]])
+        if unmarked := [row for row in rows if not row["mark"]]:  # they may be swept already
+            await tx.rows(f"UNWIND $rows AS r {query}", rows=unmarked)

@@ -1,7 +1,8 @@
 """Constraints and indexes; they are also the list of the labels that are ours.
 
 Each label has three: `id` is unique, `repo` finds the nodes of a repository, `_missing` its placeholders. A label is
-part of the graph when it has the last, so that nothing else in a shared database is ever looked at.
+part of the graph when it has the last, so that nothing else in a shared database is ever looked at. Beside them a
+Summary is found by its `key`, in whatever repository it was made.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from codestory.graph.settings import GraphSettings
 
 log = logging.getLogger(__name__)
 
-FENCE_LABEL = "_Fence"
+FENCE_LABEL, BUDGET_LABEL = "_Fence", "_Budget"
+#: What is indexed beside the labels of the graph. Of the first two there is one a key.
+FENCES, BUDGETS, SUMMARIES = (FENCE_LABEL, "key"), (BUDGET_LABEL, "key"), (str(Label.SUMMARY), "key")
 #: Processes that start together run the same statements at once; each loses a few rounds at most.
 ATTEMPTS = 30
 
@@ -31,7 +34,7 @@ async def ensure(driver: AsyncDriver, settings: GraphSettings, labels: Iterable[
     wanted = {
         (str(label), key) for label in {*Label, *map(checked_label, labels)} for key in ("id", "repo", "_missing")
     }
-    wanted.add((FENCE_LABEL, "key"))
+    wanted |= {FENCES, BUDGETS, SUMMARIES}
     with reaching():
         async with driver.session(database=settings.neo4j_database) as session:
             for attempt in range(ATTEMPTS):
@@ -70,6 +73,6 @@ async def _made(session: AsyncSession, missing: list[tuple[str, str]], *, last: 
 
 
 def _statement(label: str, key: str) -> str:
-    if key in {"id", "key"}:
+    if key == "id" or (label, key) in {FENCES, BUDGETS}:
         return f"CREATE CONSTRAINT {label}_{key} IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE"
     return f"CREATE INDEX {label}_{key.strip('_')} IF NOT EXISTS FOR (n:{label}) ON (n.{key})"

@@ -7,19 +7,23 @@ name and whose owner has not written it, or no more, is a placeholder (`_missing
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from neo4j import AsyncDriver
+from neo4j import AsyncDriver, AsyncSession
 
-from codestory.graph import schema
+from codestory.graph import pages, schema
+from codestory.graph.addition import Addition
 from codestory.graph.batches import Room
+from codestory.graph.budget import Budget
 from codestory.graph.content import RESERVED_ON_NODES, Content, canonical, checked_id
-from codestory.graph.driver import reaching, read
+from codestory.graph.driver import Row, reaching, read
 from codestory.graph.fence import Transactions
 from codestory.graph.model import Fence, Label, Node, Property, Relationship, checked_label, checked_owner
-from codestory.graph.replacement import Replacement, ReportProgress
+from codestory.graph.replacement import Replacement, ReportProgress, nothing
 from codestory.graph.settings import GraphSettings
+from codestory.graph.writing import Writing
 
 
 class GraphWriter:
@@ -40,6 +44,9 @@ class GraphWriter:
         self._fence = fence
         self._labels = tuple(checked_label(label) for label in labels)
         self._turn = asyncio.Lock()
+        # What every put would have to find out anew.
+        self._claimed = self._entered = False
+        self._labels_known: Sequence[str] = ()
 
     async def replace(
         self,
@@ -61,41 +68,101 @@ class GraphWriter:
         """
         notes = json.loads(canonical(volatile or {}, RESERVED_ON_NODES))
         limit = self._settings.graph_shrink_limit if shrink_limit is None else shrink_limit
-        async with self._turn:
-            with reaching(), Content(self._labels, self._settings.graph_content_memory_bytes) as content:
+        async with self._turn, self._content(nodes, relationships) as (session, content):
+            self._entered = False
+            replacement = Replacement(
+                session=session,
+                transaction=self._transactions(session),
+                repository=self._repository,
+                owner=self._owner,
+                owned=self._labels,
+                labels=await self._known_labels(session, content.labels),
+                room=self._room,
+                content=content,
+                volatile=notes,
+                report=progress or (lambda _done, _total: None),
+            )
+            return await replacement.run(limit)
+
+    async def put(self, nodes: Iterable[Node], relationships: Iterable[Relationship]) -> dict[str, int]:
+        """Write these now, before the whole is known: what is made stays, whatever becomes of the attempt.
+
+        The nodes are created or changed; of each source that is named, the outgoing relationships of this step become
+        exactly those given. Nothing else is touched. In one transaction, if it fits. The step counts as writing until
+        its `replace`, which then finds these written. Returns and raises as `replace` does, but never Shrinks.
+        """
+        async with self._turn, self._content(nodes, relationships) as (session, content):
+            self._labels_known = await self._known_labels(session, content.labels, self._labels_known)
+            transaction = self._transactions(session)
+            if not self._claimed:
+                await transaction(nothing)
+                self._claimed = True
+            writing = Writing(session, self._repository, self._owner, self._labels_known, self._room, content)
+            self._entered |= await Addition(session, transaction, self._labels, writing).run(entered=self._entered)
+            return dict(transaction.written)
+
+    async def nodes(self, label: str, *properties: str, page: int = 5000) -> AsyncIterator[Row]:
+        """`id` and each property, None where it has none, of every node that its owner has written. By id."""
+        async with self._session() as session:
+            async for row in pages.nodes(session, self._repository, label, properties, page):
+                yield row
+
+    async def relationships(
+        self, type_: str, source_label: str, target_label: str, *properties: str, page: int = 1000
+    ) -> AsyncIterator[Row]:
+        """`source`, `target` and each property, whoever owns it, between nodes that their owners have written.
+
+        By the source's id. `page` counts sources.
+        """
+        async with self._session() as session:
+            ends = type_, source_label, target_label
+            async for row in pages.relationships(session, self._repository, ends, properties, page):
+                yield row
+
+    async def read(self, query: str, **parameters: Any) -> list[Row]:
+        """Rows of a query that reads; `$repo` is this repository's id. Placeholders have `_missing`: filter them."""
+        async with self._session() as session:
+            return await read(session, query, **{"repo": self._repository, **parameters})
+
+    def budget(self, name: str) -> Budget:
+        """A rate that all processes which use this graph keep together, whatever the repository."""
+        return Budget(self._driver, self._settings, name)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncGenerator[AsyncSession]:
+        with reaching():
+            async with self._driver.session(database=self._settings.neo4j_database) as session:
+                yield session
+
+    @asynccontextmanager
+    async def _content(
+        self, nodes: Iterable[Node], relationships: Iterable[Relationship]
+    ) -> AsyncGenerator[tuple[AsyncSession, Content]]:
+        async with self._session() as session:
+            with Content(self._labels, self._settings.graph_content_memory_bytes) as content:
                 for node in nodes:
                     content.add_node(node)
                 for relationship in relationships:
                     content.add_relationship(relationship)
-                labels = await self._known_labels(content.labels)
-                async with self._driver.session(database=self._settings.neo4j_database) as session:
-                    key = f"{self._repository}+{self._owner}"
-                    replacement = Replacement(
-                        session=session,
-                        transaction=Transactions(session, key, self._fence, self._settings.graph_transaction_seconds),
-                        repository=self._repository,
-                        owner=self._owner,
-                        owned=self._labels,
-                        labels=labels,
-                        room=Room(self._settings.graph_batch_rows, self._settings.graph_batch_bytes),
-                        content=content,
-                        volatile=notes,
-                        report=progress or (lambda _done, _total: None),
-                    )
-                    return await replacement.run(limit)
+                yield session, content
 
-    async def read(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Rows of a query that reads; `$repo` is this repository's id. Placeholders have `_missing`: filter them."""
-        with reaching():
-            async with self._driver.session(database=self._settings.neo4j_database) as session:
-                return await read(session, query, **{"repo": self._repository, **parameters})
+    def _transactions(self, session: AsyncSession) -> Transactions:
+        key = f"{self._repository}+{self._owner}"
+        return Transactions(session, key, self._fence, self._settings.graph_transaction_seconds)
 
-    async def _known_labels(self, named: Iterable[str]) -> Sequence[str]:
+    @property
+    def _room(self) -> Room:
+        return Room(self._settings.graph_batch_rows, self._settings.graph_batch_bytes)
+
+    async def _known_labels(
+        self, session: AsyncSession, named: Iterable[str], known: Sequence[str] = ()
+    ) -> Sequence[str]:
         """All labels of the graph. One that has never been seen, of a step installed since, gets its schema first."""
         wanted = {*self._labels, *named, str(Label.REPOSITORY)}
-        async with self._driver.session(database=self._settings.neo4j_database) as session:
-            known = await schema.labels(session)
-            if wanted <= set(known):
-                return known
-            await schema.ensure(self._driver, self._settings, wanted)
-            return await schema.labels(session)
+        if wanted <= set(known):
+            return known
+        there = await schema.labels(session)
+        if wanted <= set(there):
+            return there
+        await schema.ensure(self._driver, self._settings, wanted)
+        return await schema.labels(session)

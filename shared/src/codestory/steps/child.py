@@ -23,6 +23,7 @@ from codestory.contracts.values import Reason, Value
 from codestory.graph import Fence, GraphWriter, driver
 from codestory.graph.errors import GraphError, GraphUnavailable
 from codestory.graph.settings import GraphSettings
+from codestory.redaction import redact
 from codestory.steps import discovery
 from codestory.steps.errors import RepositoryUnavailable
 from codestory.steps.files import FileSettings, RepositoryFiles
@@ -31,6 +32,8 @@ from codestory.steps.step import AnyStep, StepContext, StepError, TemporaryStepE
 
 #: Progress goes to the host at most this often; the host sends on what it has.
 PROGRESS_SECONDS = 0.1
+#: As much of an error travels: its message from the front, its traceback from the end.
+MESSAGE_CHARS, DETAIL_CHARS = 4000, 16_000
 
 
 class Host:
@@ -120,13 +123,16 @@ def failure(error: Exception) -> FailedFrame:
         case _:
             reason, retryable = Reason.BUG, False
             message = f"{type(error).__name__}: {error}"
-            detail = "".join(traceback.format_exception(error))[-16_000:]
-    return FailedFrame(reason=reason, message=text(message)[:4000], detail=text(detail)[-16_000:], retryable=retryable)
+            detail = "".join(traceback.format_exception(error))
+    # Secrets are looked for before the cut, which could leave a half that nothing recognizes.
+    message = text(message[: 2 * MESSAGE_CHARS])[:MESSAGE_CHARS]
+    detail = text(detail[-2 * DETAIL_CHARS :])[-DETAIL_CHARS:]
+    return FailedFrame(reason=reason, message=message, detail=detail, retryable=retryable)
 
 
 def text(said: str) -> str:
-    """An error may hold a file's name that is no text; it would not travel."""
-    return said.encode("utf-8", "backslashreplace").decode()
+    """Without the secrets of a file that was being read. A file's name may be no text; it would not travel."""
+    return redact(said.encode("utf-8", "backslashreplace").decode()).text
 
 
 def main() -> None:

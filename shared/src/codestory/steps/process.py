@@ -12,6 +12,7 @@ from contextlib import suppress
 import psutil
 
 from codestory.contracts.results import Progress
+from codestory.redaction import Lines
 from codestory.steps.frames import CHILD_FRAME, FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
 from codestory.steps.settings import HostSettings
 from codestory.steps.usage import out_of_memory_kills
@@ -45,6 +46,7 @@ class Child:
         self.on_line: Callable[[str], None] = lambda _: None
         self._reader, self._writer = stream
         self._tail: deque[str] = deque(maxlen=TAIL)
+        self._lines = Lines()
         self._kills_before = out_of_memory_kills()
         self._output = asyncio.create_task(self._read_output())
         self._exit = asyncio.create_task(self._see_exit())
@@ -154,7 +156,8 @@ class Child:
             self._line(rest)
 
     def _line(self, line: bytes) -> None:
-        text = line[:LINE_BYTES].decode("utf-8", "replace")
+        """Without the secrets that a step may have read: looked for before the cut, which could leave a half."""
+        text = self._lines.redact(line[: 2 * LINE_BYTES].decode("utf-8", "replace"))[:LINE_BYTES]
         self._tail.append(text)
         with suppress(ValueError, TypeError, RecursionError):  # whatever a line holds, the next one must be read
             self.on_line(text)

@@ -1,0 +1,144 @@
+"""The step: copies the sources, has Blarify find the definitions and engines the references, and writes the rows."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from codestory import cancelling
+from codestory.graph import Label
+from codestory.steps import PipelineStep, StepContext, StepError, StepResult, TemporaryStepError
+from codestory.steps.files import Entry
+from codestory_blarify import hierarchy, shadow
+from codestory_blarify.engines.pyrefly import Pyrefly
+from codestory_blarify.found import Found
+from codestory_blarify.references import Engine, EngineFailed, EngineKilled
+from codestory_blarify.result import result
+from codestory_blarify.rows import Rows
+from codestory_blarify.settings import BlarifySettings
+from codestory_blarify.workplace import place_for, private_folder
+
+
+class Options(BaseModel):
+    """What the blarify step may be told."""
+
+    ignore: list[str] = Field(
+        default=[],
+        description="More to leave out: patterns as in .gitignore, relative to the repository. "
+        "A pattern that begins with ! takes back what would be left out.",
+        examples=[["/vendor/", "*_pb2.py"]],
+    )
+    use_gitignore: bool = Field(default=True, description="Leave out what .gitignore and .git/info/exclude name.")
+    max_file_bytes: int = Field(default=800_000, gt=0, le=10_000_000, description="Skip larger files.")
+    references: bool = Field(
+        default=True, description="Find what symbols do to each other: calls, imports, inheritance and the like."
+    )
+    externals: bool = Field(default=False, description="Also make nodes of what is imported from elsewhere.")
+    store_source: bool = Field(default=False, description="Store the text of each symbol on its node.")
+
+
+class BlarifyStep(PipelineStep[Options]):
+    """Classes, functions and methods, and what they do to each other."""
+
+    name = "blarify"
+    owns = (Label.CLASS, Label.FUNCTION, Label.METHOD, Label.EXTERNAL)
+
+    async def execute(self, ctx: StepContext[Options]) -> StepResult:
+        settings = BlarifySettings()
+        if not settings.python.exists():
+            raise StepError(
+                f"Blarify's environment is not there: {settings.python}. Make it with .ci/environment runtime in the "
+                "folder of Code Story, or name the Python that has Blarify: CODESTORY_BLARIFY_PYTHON."
+            )
+        entries = _entries(ctx)
+        size = 2 * sum(entry.size for entry in entries if shadow.is_wanted(entry))  # Latin-1 grows as UTF-8
+        with (
+            private_folder(settings.blarify_copy_dir or place_for(size)) as tree,
+            private_folder(Path(tempfile.gettempdir())) as work,
+        ):
+            found = await _find(ctx, settings, entries, tree, work)
+        return await _written(ctx, found)
+
+
+def _entries(ctx: StepContext[Options]) -> Sequence[Entry]:
+    options = ctx.options
+    walk = ctx.files.walk(
+        ignore=options.ignore, use_gitignore=options.use_gitignore, max_file_bytes=options.max_file_bytes
+    )
+    entries: list[Entry] = []
+    for entry in walk:
+        if len(entries) % 1000 == 0:
+            ctx.progress(0, None, "files", f"listing {entry.path}")
+        entries.append(entry)
+    return entries
+
+
+async def _find(
+    ctx: StepContext[Options], settings: BlarifySettings, entries: Sequence[Entry], tree: Path, work: Path
+) -> Found:
+    """All that is to be known of the sources. The engines' programs run while Blarify parses."""
+    options = ctx.options
+    copied = shadow.copy(
+        ctx.files, entries, tree, max_bytes=options.max_file_bytes, progress=_said(ctx, "files", "copying")
+    )
+    found = Found(copied)
+    engines = [engine for engine in _engines(settings) if options.references and engine.languages & copied.languages]
+    rooms = {engine.name: _folder(work, engine.name) for engine in engines}
+    preparing = [asyncio.create_task(engine.prepare(tree, rooms[engine.name])) for engine in engines]
+    try:
+        found.hierarchy = await hierarchy.find(
+            copied,
+            _folder(work, "hierarchy"),
+            settings,
+            store_source=options.store_source,
+            progress=_said(ctx, "files", "parsing"),
+        )
+        for engine, prepared in zip(engines, preparing, strict=True):
+            await _take(ctx, engine, prepared, rooms[engine.name], found)
+    finally:
+        await cancelling.end(*preparing)
+    return found
+
+
+def _engines(settings: BlarifySettings) -> list[Engine]:
+    return [Pyrefly(settings.pyrefly, settings.limits)]
+
+
+async def _take(
+    ctx: StepContext[Options], engine: Engine, prepared: "asyncio.Task[None]", room: Path, found: Found
+) -> None:
+    """What one engine has found, or why it has found nothing."""
+    try:
+        await prepared
+        definitions, said = found.hierarchy.definitions, _said(ctx, "files", "references")
+        references = await engine.references(found.shadow.tree, room, definitions, said)
+    except EngineKilled as error:
+        raise TemporaryStepError(str(error)) from error
+    except EngineFailed as error:
+        found.failed(engine, str(error))
+    else:
+        found.take(engine, references, externals=ctx.options.externals)
+
+
+async def _written(ctx: StepContext[Options], found: Found) -> StepResult:
+    rows = Rows(ctx.repository.id, found.shadow.files, found.hierarchy.definitions)
+    for engine, references in found.references.items():
+        rows.add(references, engine)
+    written = await ctx.graph.replace(
+        rows.nodes(found.modules),
+        rows.relationships(),
+        progress=lambda done, total: ctx.progress(done, total, "rows", "writing the graph"),
+    )
+    return result(found, rows, written, asked=ctx.options.references)
+
+
+def _said(ctx: StepContext[Options], unit: str, phase: str) -> Callable[[int, int, str], None]:
+    return lambda done, total, path: ctx.progress(done, total, unit, f"{phase} {path}")
+
+
+def _folder(work: Path, name: str) -> Path:
+    folder = work / name
+    folder.mkdir()
+    return folder

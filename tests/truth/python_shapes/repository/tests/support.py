@@ -1,0 +1,5 @@
+from shop.orders import GiftOrder
+
+
+def make():
+    return GiftOrder("x")

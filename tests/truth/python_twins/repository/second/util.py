@@ -1,0 +1,6 @@
+def shared():
+    return own()
+
+
+def own():
+    return "second"
