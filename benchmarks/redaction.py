@@ -2,14 +2,14 @@
 
     python benchmarks/redaction.py FOLDER [--peer]
 
-The peer is not among our dependencies: `pip install detect-secrets==1.5.0` first. It finds and does not replace. It gets
-each text as a file of its own, as it wants it, with its default plugins and filters; nothing is verified over a network."""
+The peer is not among our dependencies: `pip install detect-secrets==1.5.0` first. It finds and does not replace. It
+gets each text as a file, as it wants it, with its default plugins and filters; nothing is verified over a network."""
 
 import argparse
 import importlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def _recall(name: str, gone: Callable[[str, str], bool]) -> None:
 
 
 @contextmanager
-def _peer() -> Iterator[Found]:
+def _peer() -> Generator[Found]:
     scan: Any = importlib.import_module("detect_secrets.core.scan")
     settings: Any = importlib.import_module("detect_secrets.settings")
     with settings.default_settings() as chosen, tempfile.TemporaryDirectory() as folder:

@@ -84,6 +84,14 @@ def test_deep_nesting_parses_or_is_named(format_: str) -> None:
             assert parse("a", text, format_, Bounds(cpu_seconds=2))
 
 
+def test_a_class_of_a_very_long_name_is_no_scope_of_what_stands_in_it() -> None:
+    text = f".. class:: {'A' * 100_000}\n\n" + "   :meth:`x`\n" * 500
+
+    document = parse("a.rst", text, "restructuredtext")
+
+    assert {mention.scopes for _, mention in document.mentions} == {()}
+
+
 def test_the_limit_does_nothing_outside_of_the_main_thread() -> None:
     reached: list[bool] = []
 

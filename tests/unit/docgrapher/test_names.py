@@ -88,10 +88,12 @@ def test_names_lead_to_symbols_and_files(
         ("os.path.join", Missing.UNKNOWN),
         ("pkg.nothing", Missing.UNKNOWN),
         ("pkg.circle.x.x.x.x.x.x.x.x.x.x.y", Missing.UNKNOWN),
+        ("a." * 200_000 + "run", Missing.UNKNOWN),
         ("inner", Missing.UNKNOWN),
         ("dict", Missing.UNKNOWN),
         ("pkg", Missing.UNKNOWN),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_what_may_mean_several_things_or_nothing_is_left_open(names: Names, name: str, why: Missing) -> None:
     assert names.meaning(Said(name)) is why

@@ -1,4 +1,4 @@
-"""One run of the step in a process of its own, which a test may kill: what it is given comes as JSON on its input."""
+"""One run of the step in a process of its own, which a test may kill: what it is given comes as JSON, its argument."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from codestory_summarizer.step import Options, SummarizerStep
 
 
 async def main() -> None:
-    given = json.loads(sys.stdin.read())
+    given = json.loads(sys.argv[1])
     settings = GraphSettings.model_validate(given["settings"])
     with RepositoryFiles(Path(given["root"])) as files:
         async with connect(settings) as driver:

@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codestory_summarizer.order import Plan, components
+from codestory_summarizer.order import Plan, components, loosened, only_seen
 
 Graph = list[set[int]]
 
@@ -59,6 +59,34 @@ def test_the_plan_hands_out_what_is_wanted_once_when_all_below_it_is_done(graph:
         plan.done(item)
 
     assert sorted(taken) == sorted(wanted)
+
+
+@settings(max_examples=50)
+@given(graphs(), st.randoms(use_true_random=False), st.integers(1, 4))
+def test_a_loosened_cycle_falls_into_parts_behind_what_they_need_most(
+    graph: Graph, chance: random.Random, limit: int
+) -> None:
+    strong = [{other: chance.randrange(3) for other in below} for below in graph]
+
+    order = loosened(strong, limit)
+
+    whole = {item: members for members in components(graph) for item in members}
+    seen, top = only_seen(graph, order), max((how for below in strong for how in below.values()), default=0)
+    assert sorted(item for members in order for item in members) == list(range(len(graph)))
+    for members in order:
+        assert {*members} <= {*whole[members[0]]}
+        if len(members) > limit:
+            strongest = [{other for other, how in below.items() if how == top and other in members} for below in strong]
+            assert all(reached(strongest, item) >= {*members} for item in members)
+    for item, others in seen.items():
+        assert others <= {*whole[item]} & graph[item]
+
+
+def test_a_cycle_small_enough_is_left_as_it_is() -> None:
+    ring = [{1: 0}, {2: 1}, {0: 1}]
+
+    assert loosened(ring, 3) == [[0, 1, 2]]
+    assert loosened(ring, 2) == [[0], [2], [1]]
 
 
 def test_the_same_graph_has_the_same_order_whatever_the_sets_say_first() -> None:

@@ -1,4 +1,4 @@
-"""The whole step on a real graph server, by rules: everything has a summary, and only what an edit reaches is made anew."""
+"""The whole step on a real graph server, by rules: everything has a summary, an edit makes anew what it reaches."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ async def test_everything_has_one_summary_with_its_place_in_the_graph(workplace:
     assert {name: row["kind"] for name, row in made.items()} == {
         ".": "repository",
         "shop": "directory",
-        **dict.fromkeys([name for name in SHOP], "file"),
+        **dict.fromkeys(SHOP, "file"),
         **dict.fromkeys(["tax", "gross", "rebate", "even", "odd"], "function"),
         "Order": "class",
         "Order.__init__": "method",

@@ -42,6 +42,7 @@ def result(found: Found, rows: Rows, written: Mapping[str, int], *, asked: bool)
             "files.not_utf8": shadow.transcoded,
             **{f"files.{language}": count for language, count in sorted(files.items())},
             **{f"files.without_references.{language}": count for language, count in sorted(without.items())},
+            **{f"redacted.{kind}": count for kind, count in sorted(rows.redacted.items())},
             **found.counts,
         },
         skipped=shadow.skipped,

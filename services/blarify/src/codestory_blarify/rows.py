@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from codestory.graph import Label, Node, Relationship, RelationshipType, node_id
+from codestory.redaction import redact
 from codestory_blarify.definitions import Definition
 from codestory_blarify.references import External, Reference
 from codestory_blarify.shadow import Source
@@ -30,6 +31,7 @@ class Rows:
 
     def __init__(self, repository: str, files: Mapping[str, Source], definitions: Sequence[Definition]) -> None:
         self.references: dict[str, Counter[str]] = {}  # of each language, by type
+        self.redacted = Counter[str]()  # secrets that nodes() left out, by kind
         self._repository, self._files, self._definitions = repository, files, definitions
         self._keys: list[_Key] = [self._symbol(definition) for definition in definitions]
         self._mentions: dict[tuple[str, _Key, _Key], _Mentions] = {}
@@ -90,11 +92,16 @@ class Rows:
             "level": definition.level,
             "start_line": definition.start_line,
             "end_line": definition.end_line,
-            "signature": definition.signature or None,
-            "docstring": definition.docstring or None,
+            "signature": self._redacted(definition.signature),
+            "docstring": self._redacted(definition.docstring),
             "sha256": definition.sha256,
-            "source": definition.source,
+            "source": self._redacted(definition.source),
         }
+
+    def _redacted(self, text: str | None) -> str | None:
+        redacted = redact(text or "")
+        self.redacted.update(redacted.counts)
+        return redacted.text or None
 
     def _symbol(self, definition: Definition) -> _Key:
         path = self._files[definition.path].path

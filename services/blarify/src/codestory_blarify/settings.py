@@ -18,8 +18,8 @@ class BlarifySettings(BaseSettings):
 
     #: The Python of the environment with Blarify and Pyrefly; otherwise `blarify/bin/python` in the step's own.
     blarify_python: Path | None = None
-    #: Where the copy of the sources lies while they are read; otherwise in memory (/dev/shm) if that has room, else
-    #: among the temporary files.
+    #: Where the copy of the sources and what the programs write lie while they are read; otherwise in memory (/dev/shm)
+    #: if that has room, else among the temporary files.
     blarify_copy_dir: Path | None = None
     #: A program that takes longer is ended, and the step gives up.
     blarify_program_seconds: PositiveFloat = 1800

@@ -1,7 +1,6 @@
 """The step: copies the sources, has Blarify find the definitions and engines the references, and writes the rows."""
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +18,11 @@ from codestory_blarify.result import result
 from codestory_blarify.rows import Rows
 from codestory_blarify.settings import BlarifySettings
 from codestory_blarify.workplace import place_for, private_folder
+
+#: What the programs write: Pyrefly's report has thousands of small files of the standard library, then about six times
+#: the sources. On a disk that costs more time than all the rest.
+_REPORTS = 64 * 1024**2
+_REPORTS_TIMES = 8
 
 
 class Options(BaseModel):
@@ -56,7 +60,7 @@ class BlarifyStep(PipelineStep[Options]):
         size = 2 * sum(entry.size for entry in entries if shadow.is_wanted(entry))  # Latin-1 grows as UTF-8
         with (
             private_folder(settings.blarify_copy_dir or place_for(size)) as tree,
-            private_folder(Path(tempfile.gettempdir())) as work,
+            private_folder(settings.blarify_copy_dir or place_for(_REPORTS + _REPORTS_TIMES * size)) as work,
         ):
             found = await _find(ctx, settings, entries, tree, work)
         return await _written(ctx, found)

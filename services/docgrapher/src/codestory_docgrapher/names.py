@@ -131,7 +131,9 @@ class Names:
     def _as_last_parts(self, said: Said) -> Meaning:
         """`app.Flask` and `models.Model`: an import path but for its first parts."""
         name = said.name.rpartition(".")[2]
-        namesakes = self._by_name.get(name, ())[:_NAMESAKES]
+        namesakes = self._by_name.get(name, ())
+        if len(namesakes) > _NAMESAKES:
+            return Missing.UNKNOWN
         found = {symbol.id: symbol for symbol in namesakes if _ends_with(_import_path(symbol), said.name)}
         found |= {symbol.id: symbol for path, symbol in self._offered.get(name, ()) if _ends_with(path, said.name)}
         return _one(list(found.values()), _LAST_PARTS, MARKUP if said.marked else CODE_SPAN)

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 from codestory_summarizer.prompt import PROMPT_VERSION
 
-#: Cycles of more members than this do not share their material: an edit of one of two thousand classes that all know
-#: each other would have all of them made again, while each sees no more than the names of the others.
-MAX_SHARED_CYCLE = 50
+#: Cycles of more members than this are loosened, and do not share their material if that is of no avail: an edit of
+#: one of hundreds would have all of them made again, while each sees no more than the names of the others.
+MAX_SHARED_CYCLE = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """Of one thing: who makes its summary, the hash of its own redacted texts, and what it depends on.
 
-    `seen`: what the others of its cycle see of it. `dependencies`: relation, kind and name as the maker sees them, and
+    `seen`: what those see of it that come no later. `dependencies`: relation, kind and name as the maker sees them, and
     the position of what is meant."""
 
     identity: str
@@ -33,13 +33,12 @@ def own(*texts: str) -> str:
 
 
 def chain(materials: Sequence[Material], order: Iterable[Sequence[int]]) -> list[str]:
-    """The key of each, `order` being the components with what they depend on before them."""
+    """The key of each, `order` being the components; of what does not come before it each goes by what it sees."""
     keys = [""] * len(materials)
     for members in order:
-        inside = frozenset(members)
         below = {
             member: sorted(  # equals in name have no order that is the same wherever they lie
-                _hash([relation, kind, name, materials[at].seen if at in inside else keys[at]])
+                _hash([relation, kind, name, keys[at] or materials[at].seen])
                 for relation, kind, name, at in materials[member].dependencies
             )
             for member in members

@@ -11,7 +11,7 @@ from codestory.graph import Node, Relationship
 from codestory.steps import StepError
 from codestory.steps.files import Unreadable
 from codestory_summarizer import extractive, keys, prompt, stored
-from codestory_summarizer.order import Plan
+from codestory_summarizer.order import Plan, only_seen
 from codestory_summarizer.provider import Filtered, Provider, Unanswered, Usage
 from codestory_summarizer.reading import Structure
 from codestory_summarizer.stored import Status, Stored
@@ -26,7 +26,7 @@ _RULES_AT_ONCE = 200
 #: As much of a reason as is kept.
 _REASON_CHARS = 300
 
-_ALONE = frozenset[int]()
+_NOTHING = frozenset[int]()
 
 Report = Callable[[int, int, str], None]
 
@@ -75,7 +75,8 @@ class Making:
         self._done: list[Stored | None] = [None] * len(things)
         #: What those above are told of each.
         self._told = [""] * len(things)
-        self._cycles = {at: frozenset(members) for members in work.order if len(members) > 1 for at in members}
+        self._below = [[other.at for other in others] for others in work.structure.dependencies]
+        self._only_seen = only_seen(self._below, work.order)
         #: What the filter refused in an earlier run. Its text is made anew: it follows what is around it.
         self._refused: dict[int, Stored] = {}
         self._answers: dict[str, asyncio.Future[Stored | None]] = {}
@@ -117,8 +118,7 @@ class Making:
 
         StepError if nobody can go on. What is under way by then is paid for: it has `grace` seconds to be stored."""
         wanted = [at for at, done in enumerate(self._done) if done is None]
-        below = [[other.at for other in others] for others in self._work.structure.dependencies]
-        plan = Plan(below, self._work.order, wanted)
+        plan = Plan(self._below, self._work.order, wanted)
         try:
             async with asyncio.TaskGroup() as group:
                 workers = [group.create_task(self._worker(plan, report)) for _ in range(parallel)]
@@ -203,7 +203,7 @@ class Making:
 
     def _text_by_rules(self, at: int, *, for_others: bool = False) -> str:
         """For others it does not say who uses it: no key goes by that."""
-        subject = self._work.subjects.outline(at, self._cycle(at), self._told.__getitem__)
+        subject = self._work.subjects.outline(at, self._only_seen.get(at, _NOTHING), self._told.__getitem__)
         if for_others:
             subject = replace(subject, used_by=())
         return extractive.summary(subject, self._work.subjects.remark(at))
@@ -277,10 +277,9 @@ class Making:
             return 0  # it fails by name when its turn comes
 
     def _subject(self, at: int, unmade: str = "") -> Subject:
-        return self._work.subjects.subject(at, self._cycle(at), lambda other: self._told[other] or unmade)
-
-    def _cycle(self, at: int) -> frozenset[int]:
-        return self._cycles.get(at, _ALONE)
+        return self._work.subjects.subject(
+            at, self._only_seen.get(at, _NOTHING), lambda other: self._told[other] or unmade
+        )
 
     def _accept(self, at: int, made: Stored) -> None:
         self._done[at] = made

@@ -1,10 +1,13 @@
 """In which order summaries are made: what something depends on before it, what depends on each other as one.
 
+A cycle that is too big to be one is loosened: its weakest dependencies are left out of account until it falls into
+smaller ones. What is left out so is met by whoever depends on it before its turn, as the others of a cycle are.
+
 Pure. Things are numbers, positions in a list that whoever calls has sorted, so that the order is the same every time.
 """
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -19,21 +22,59 @@ def components(dependencies: Sequence[Collection[int]]) -> list[list[int]]:
     return search.found
 
 
+def loosened(dependencies: Sequence[Mapping[int, int]], limit: int) -> list[list[int]]:
+    """As `components`, of no more than `limit` members where that is possible. `dependencies`: how strong each is; the
+    strongest are never left out."""
+    strengths = sorted({strength for below in dependencies for strength in below.values()})
+    return [
+        part for members in components(dependencies) for part in _parts(members, dependencies, strengths[1:], limit)
+    ]
+
+
+def _parts(
+    members: list[int], dependencies: Sequence[Mapping[int, int]], strengths: Sequence[int], limit: int
+) -> Iterator[list[int]]:
+    if len(members) <= limit or not strengths:
+        yield members
+        return
+    place = {member: number for number, member in enumerate(members)}
+    inside = [
+        {place[other]: 0 for other, how in dependencies[member].items() if other in place and how >= strengths[0]}
+        for member in members
+    ]
+    for part in components(inside):
+        yield from _parts([members[number] for number in part], dependencies, strengths[1:], limit)
+
+
+def only_seen(dependencies: Sequence[Collection[int]], order: Sequence[Sequence[int]]) -> dict[int, frozenset[int]]:
+    """Of each, what it depends on that does not come before it; nothing for those of which all does."""
+    component = _numbers(order)
+    found = (
+        (item, frozenset(other for other in below if component[other] >= component[item]))
+        for item, below in enumerate(dependencies)
+    )
+    return {item: others for item, others in found if others}
+
+
+def _numbers(order: Sequence[Sequence[int]]) -> dict[int, int]:
+    return {item: number for number, members in enumerate(order) for item in members}
+
+
 class Plan:
-    """Hands out what is wanted, as soon as everything wanted that it depends on outside of its own cycle is done."""
+    """Hands out what is wanted, as soon as everything wanted is done that it depends on and that comes before it."""
 
     def __init__(
         self, dependencies: Sequence[Collection[int]], order: Sequence[Sequence[int]], wanted: Iterable[int]
     ) -> None:
-        """`order`: the components, as `components` gives them."""
+        """`order`: as `components` or `loosened` gives it."""
         wanted = set(wanted)
-        component = {item: number for number, members in enumerate(order) for item in members}
+        component = _numbers(order)
         self._turn = {item: turn for turn, item in enumerate(item for members in order for item in members)}
         self._waiting = dict.fromkeys(wanted, 0)
         self._above: dict[int, list[int]] = {}
         for item in wanted:
             for below in {*dependencies[item]} & wanted:
-                if component[below] != component[item]:
+                if component[below] < component[item]:
                     self._waiting[item] += 1
                     self._above.setdefault(below, []).append(item)
         self._ready = [(self._turn[item], item) for item, count in self._waiting.items() if not count]

@@ -126,7 +126,7 @@ def _material(subject: Subject) -> Iterator[str]:
     if subject.docstring and not subject.code:
         yield f"documentation:\n{_bounded(subject.docstring, MAX_DOCSTRING_CHARS)}"
     if subject.cycle:
-        yield "calls itself through these, which are summarized at the same time:"
+        yield "is in a cycle with these, which have no summary yet:"
         yield from _related(subject.cycle)
     if subject.dependencies:
         yield "uses or holds:"

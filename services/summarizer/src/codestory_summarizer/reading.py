@@ -21,6 +21,8 @@ RELATIONS = {
     RelationshipType.USES: "uses",
 }
 CONTAINS = "contains"
+#: How much one needs the other to be understood. The weakest are left out of account where a cycle gets too big.
+STRENGTHS = {"uses": 0, "instantiates": 1, "overrides": 2, "inherits from": 3, "calls": 4, CONTAINS: 5}
 _RANKS = {relation: rank for rank, relation in enumerate(RELATIONS.values())}
 #: Of a docstring; what is longer is told by its beginning.
 MAX_DOCSTRING_CHARS = 4_000

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, JsonValue
 from codestory import redaction
 from codestory.graph import Label, RelationshipType
 from codestory.steps import PipelineStep, StepContext, StepResult
-from codestory_summarizer import order, providers, reading, stored
+from codestory_summarizer import keys, order, providers, reading, stored
 from codestory_summarizer.extractive import Extractive
 from codestory_summarizer.making import Making, Work, over_budget
 from codestory_summarizer.provider import Provider
@@ -87,11 +87,12 @@ class _Run:
         structure = await reading.read(ctx.graph)
         subjects = self._subjects(structure)
         subjects.look(lambda done, total, path: ctx.progress(done, total, "files", path))
+        strengths = [{other.at: reading.STRENGTHS[other.relation] for other in uses} for uses in structure.dependencies]
         work = Work(
             repository=ctx.repository.id,
             structure=structure,
             subjects=subjects,
-            order=order.components([[below.at for below in uses] for uses in structure.dependencies]),
+            order=order.loosened(strengths, keys.MAX_SHARED_CYCLE),
             provider=self._provider,
             provider_name=ctx.options.provider,
             redact=self._redact,

@@ -75,19 +75,26 @@ class Subjects:
     def materials(self) -> list[Material]:
         return [self._material(at, look) for at, look in enumerate(self._looks)]
 
-    def subject(self, at: int, cycle: Collection[int], summary: Callable[[int], str]) -> Subject:
-        """`cycle`: the positions that depend on each other with this one, itself among them. Unreadable or Changed if
-        its code cannot be had any more; whoever needs none asks for `outline`."""
+    def subject(self, at: int, only_seen: Collection[int], summary: Callable[[int], str]) -> Subject:
+        """`only_seen`: what has no summary yet that it could be told.
+
+        Unreadable or Changed if its code cannot be had any more; whoever needs none asks for `outline`."""
         thing = self._structure.things[at]
         code, truncated = self._code(at, self._text(thing))
-        return self._subject(at, cycle, summary, code=code, truncated=truncated)
+        return self._subject(at, only_seen, summary, code=code, truncated=truncated)
 
-    def outline(self, at: int, cycle: Collection[int], summary: Callable[[int], str]) -> Subject:
+    def outline(self, at: int, only_seen: Collection[int], summary: Callable[[int], str]) -> Subject:
         """All but the code."""
-        return self._subject(at, cycle, summary)
+        return self._subject(at, only_seen, summary)
 
     def _subject(
-        self, at: int, cycle: Collection[int], summary: Callable[[int], str], *, code: str = "", truncated: bool = False
+        self,
+        at: int,
+        only_seen: Collection[int],
+        summary: Callable[[int], str],
+        *,
+        code: str = "",
+        truncated: bool = False,
     ) -> Subject:
         thing = self._structure.things[at]
         below = self._structure.dependencies[at]
@@ -102,13 +109,13 @@ class Subjects:
             code=code,
             truncated=truncated,
             dependencies=tuple(
-                self._related(other, relation, summary(other)) for relation, other in below if other not in cycle
+                self._related(other, relation, summary(other)) for relation, other in below if other not in only_seen
             ),
             used_by=tuple(users),
             cycle=tuple(
                 self._related(other, relation, self._structure.things[other].signature)
                 for relation, other in below
-                if other in cycle
+                if other in only_seen
             ),
         )
 
@@ -139,6 +146,8 @@ class Subjects:
                 remark = withheld.by_content(text.head, text.chars, len(text.lines), file.language if file else "")
                 if file and file.sha256 not in {"", text.sha256}:
                     self._gap(path, "changed since the filesystem step read it")
+                elif _moved([things[at] for at in here if things[at].is_symbol], text):
+                    self._gap(path, "changed since blarify read it")
         if remark and self._choice.identity:
             self.withheld[remark] += 1
         for at in here:
@@ -215,6 +224,15 @@ def _signature(thing: Thing) -> str:
     if thing.label != Label.FILE or thing.unread:
         return thing.signature
     return f"{thing.size:,} bytes" if thing.lines is None else _counted(thing.lines, "line")
+
+
+def _moved(symbols: Sequence[Thing], text: Text) -> bool:
+    """Most of them are not where they were found. One may be called by what does not stand there."""
+    lost = 0
+    for symbol in symbols:
+        name = symbol.name.rpartition(".")[2]
+        lost += not any(name in line for line in text.part(symbol.start_line, symbol.end_line))
+    return lost * 2 > len(symbols)
 
 
 def _is_place(thing: Thing) -> bool:

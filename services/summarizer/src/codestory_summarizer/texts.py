@@ -80,7 +80,7 @@ def own_code(thing: Thing, held: Sequence[Thing], text: Text) -> str:
     first, last = (thing.start_line, thing.end_line) if thing.is_symbol else (1, len(text.lines))
     lines: list[str] = []
     for inner in sorted((inner for inner in held if inner.is_symbol), key=lambda inner: inner.start_line):
-        if inner.start_line < first:  # two on one line
+        if not first <= inner.start_line <= last:  # two on one line, or none of its own any more
             continue
         lines += text.part(first, inner.start_line - 1)
         lines += [_stand_in(inner, text)]

@@ -9,6 +9,8 @@ from codestory_blarify.engines.syntax import FileSyntax
 
 #: A name is followed through as many imports, aliases and base classes; longer chains are circles.
 _FAR = 24
+#: As many base classes are looked at; made code may chain as many as it has lines.
+_MOST_BASES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Names:
         """The class, then its bases; depth first, which differs from Python's order in diamonds only."""
         seen: set[int] = set()
         waiting = [index]
-        while waiting:
+        while waiting and len(seen) < _MOST_BASES:
             one = waiting.pop()
             if one not in seen:
                 seen.add(one)

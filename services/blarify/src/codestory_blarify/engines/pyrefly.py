@@ -57,9 +57,10 @@ class Pyrefly:
         )
         if ended.killed:
             raise EngineKilled(f"Pyrefly {ended.how}")
-        # The index is written last: a report without it is half of one.
-        if not ended.well or not (report / "pyrefly.pysa.json").exists():
+        if not ended.well:
             raise EngineFailed(f"Pyrefly {ended.how}")
+        if not (report / "pyrefly.pysa.json").exists():  # written last: without it the report is half of one
+            raise EngineFailed("Pyrefly wrote no report")
         for part in _UNUSED:
             shutil.rmtree(report / part, ignore_errors=True)
 

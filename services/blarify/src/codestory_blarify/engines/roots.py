@@ -26,6 +26,7 @@ class Roots:
     def __init__(self, paths: Iterable[str], imported: Mapping[str, AbstractSet[str]]) -> None:
         self.files = frozenset(path for path in paths if path.endswith((".py", ".pyi")))
         self._folders = frozenset(str(folder) for path in self.files for folder in PurePosixPath(path).parents)
+        self._near: dict[str, list[str]] = {}
         self.folders: tuple[str, ...] = (*_inside_out(filter(self._starts_imports, self._folders)), "")
         self.folders = (*_inside_out({*self.folders, *self._run_from(imported)} - {""}), "")
 
@@ -97,7 +98,10 @@ class Roots:
         return location if self.exists(location) else None
 
     def _nearest(self, importer: str) -> list[str]:
-        return sorted(self.folders, key=lambda root: -_shared(root, importer))
+        folder = importer.rpartition("/")[0]
+        if folder not in self._near:
+            self._near[folder] = sorted(self.folders, key=lambda root: -_shared(root, importer))
+        return self._near[folder]
 
 
 def imported_names(text: bytes) -> set[str]:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+#: Of one name in one scope. Real code has a few; made code may have as many as lines.
+_MOST_BINDINGS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Defined:
@@ -58,8 +61,12 @@ class Scope:
     of_module: set[str] = field(default_factory=set[str])
 
     def bind(self, name: str, binding: Binding) -> None:
+        """Of very many bindings of one name the first ones and the last are kept."""
         scope = self.module if name in self.of_module else self
-        scope.names.setdefault(name, []).append(binding)
+        bindings = scope.names.setdefault(name, [])
+        if len(bindings) >= _MOST_BINDINGS:
+            bindings.pop()
+        bindings.append(binding)
 
     @property
     def module(self) -> "Scope":

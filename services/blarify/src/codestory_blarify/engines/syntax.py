@@ -1,4 +1,4 @@
-"""What one Python file says by itself: its imports, and each mention of a name, with the scope that says what it means."""
+"""What one Python file says by itself: its imports, and each mention of a name, with the scope it stands in."""
 
 import ast
 from collections.abc import Iterator
