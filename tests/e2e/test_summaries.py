@@ -52,7 +52,7 @@ def counts(job: JobView) -> dict[str, int]:
 def made(stack: QuickStack, repository: Path) -> dict[str, Any]:
     query = "MATCH (n)-[:SUMMARIZED_BY]->(s:Summary {repo: $repo}) "
     query += "RETURN coalesce(n.qualified_name, n.path, '') AS of, s.key AS key"
-    return {row["of"]: row["key"] for row in stack.answer("graph", "query", repository.name, query)["rows"]}
+    return {row["of"]: row["key"] for row in stack.answer("graph", "query", repository.name, query)}
 
 
 async def test_what_did_not_change_is_never_paid_for_again(

@@ -20,6 +20,7 @@ from codestory.local import LocalSettings
 from codestory.steps.confined import FileSettings
 from codestory.steps.operations import ServiceSettings
 from codestory.steps.settings import HostSettings
+from codestory_blarify.settings import BlarifySettings
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_summarizer.settings import SummarizerSettings
 
@@ -38,6 +39,7 @@ ROOMS: dict[str, type[BaseSettings]] = {
     "The bus, for orchestrator and hosts alike": BusSettings,
     "The graph": GraphSettings,
     "Reading a repository": FileSettings,
+    "The blarify step": BlarifySettings,
     "The summarizer's models": SummarizerSettings,
     "The command line": CliSettings,
     "A step's operations from Python": ServiceSettings,

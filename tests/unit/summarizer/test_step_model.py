@@ -20,6 +20,7 @@ from codestory.testing_models import (
     filtered_prompt,
     garbage,
     refusing,
+    throttled,
 )
 
 if TYPE_CHECKING:
@@ -265,6 +266,18 @@ async def test_an_endpoint_that_stays_away_ends_the_attempt_and_the_next_goes_on
 
     assert model.totals.completions == CALLS
     assert (result.counts["made"], result.counts["reused"]) == (CALLS - 4 + 2, 4)
+
+
+async def test_an_endpoint_that_asks_to_be_left_alone_ends_the_attempt_for_those_who_wait_for_it_too(
+    workplace: Make, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODESTORY_LLM_READ_TIMEOUT", "0.5")
+    shop = workplace(SHOP)
+    await shop.ingest()
+    model.always(throttled("300"))
+
+    with pytest.raises(TemporaryStepError, match="300 s"):
+        await shop.summarize(provider="openai", parallel=5)
 
 
 async def test_a_refused_key_ends_the_step(workplace: Make, model: ModelServer) -> None:

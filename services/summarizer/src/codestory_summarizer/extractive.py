@@ -134,7 +134,9 @@ def _held(held: Sequence[Related]) -> Iterator[str]:
         kinds.setdefault(other.kind, []).append(other.name.rpartition(".")[2] if other.kind in _SYMBOLS else other.name)
     for kind, names in kinds.items():
         many = _PLURALS.get(kind, f"{kind}s")
-        yield f"holds {f'{len(names):,} {many}: ' if len(names) > 1 else f'the {kind} '}{_listed(names)}"
+        # A getter and its setter have one name.
+        listed = _listed(list(dict.fromkeys(names)))
+        yield f"holds {f'{len(names):,} {many}: ' if len(names) > 1 else f'the {kind} '}{listed}"
 
 
 def _signature(subject: Subject) -> Iterator[str]:
