@@ -88,7 +88,7 @@ def quick_stack(tmp_path_factory: pytest.TempPathFactory, models: ModelServer) -
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """A repository whose steps take some seconds each: modules that call each other, and documents that name them."""
-    return write_program(tmp_path / tmp_path.name, modules=120)
+    return write_program(tmp_path / tmp_path.name, modules=60)
 
 
 def write_program(root: Path, *, modules: int, functions: int = 12) -> Path:

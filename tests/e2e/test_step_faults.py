@@ -25,7 +25,7 @@ STEPS = ("blarify", "filesystem", "summarizer", "documentation_grapher")
 VICTIMS = [
     *((step, what) for step in STEPS for what in ("service", "process")),
     ("blarify", "pyrefly"),
-    ("blarify", "worker.py"),
+    ("blarify", "worker/__main__"),
 ]
 #: A cancel ends within two seconds while the worker lives; the rest is what a busy machine takes to tell.
 CANCEL_SECONDS = 5
