@@ -1,11 +1,13 @@
 # Code Story's commands. `make` lists them. Each sets up what it needs in .venv, once.
 #
 #   PYTHON=python3.12   the interpreter that .venv is made with (3.11 or later; found by itself otherwise)
+#   JOBS=2              tests that run at once: each file in one of so many processes
 #   ARGS="..."          more arguments for the program that the target runs
 .POSIX:
 .PHONY: help ingest up down test test-neo4j test-chaos check format lock bench
 
 BIN = .venv/bin
+JOBS = 2
 PYTHON_FILES = shared services tests benchmarks
 # Files that may be longer than 500 lines, each with its reason here: none.
 LONG_FILES =
@@ -34,7 +36,7 @@ down: ## Stop the embedded stack; its data stays
 
 test: ## Run all tests but those that kill, stop and wipe for minutes
 	@.ci/environment dev
-	$(BIN)/pytest -m "not chaos" $(ARGS)
+	$(BIN)/pytest -m "not chaos" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI, _USER and _PASSWORD name
 	@.ci/environment dev

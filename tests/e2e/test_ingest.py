@@ -77,7 +77,7 @@ def test_the_same_files_twice_write_nothing_and_give_the_same_digest(stack: Embe
     assert (first["state"], second["state"]) == ("COMPLETED", "COMPLETED")
     assert len(before) == 32
     assert before == after
-    assert [step["outcome"]["written"] for step in second["steps"]] == [{}, {}]
+    assert [step["outcome"]["written"] for step in second["steps"]] == [{}, {}, {}, {}]
     assert step_of(second, "filesystem")["outcome"]["counts"]["unchanged"] == 3
 
 
@@ -167,6 +167,6 @@ async def test_a_step_can_be_run_watched_and_asked_from_python(stack: EmbeddedSt
     status = await step.status(job.id, service=service)
 
     assert (status.state, status.options) == ("COMPLETED", {"use_gitignore": False})
-    assert await DocumentationGrapherStep().dependencies(service=service) == ("filesystem",)
+    assert await DocumentationGrapherStep().dependencies(service=service) == ("summarizer",)
     with pytest.raises(Conflict):
         await step.cancel(job.id, service=service)

@@ -32,14 +32,14 @@ def test_details_are_shown_by_their_names(make_step: MakeStep) -> None:
     details = {
         "references": {"Python": {"CALLS": 1200, "USES": 3}, "Go": {}},
         "destination": "nowhere",
-        "syntax_errors": [f"bad{number}.py" for number in range(7)],
+        "syntax_errors": [{"path": f"bad{number}.py", "line": 1} for number in range(7)],
     }
 
     text = shown(make_step("blarify", "COMPLETED", outcome={"details": details}))
 
     assert "references, Python  CALLS 1,200, USES 3" in text
     assert "nowhere" in text
-    assert "bad0.py, bad1.py, bad2.py, bad3.py, bad4.py and 2 more" in text
+    assert "bad0.py:1, bad1.py:1, bad2.py:1, bad3.py:1, bad4.py:1 and 2 more" in text
     assert "Go" not in text
 
 

@@ -65,6 +65,11 @@ def _detail(name: str, value: JsonValue) -> Iterator[Row]:
                     yield from _detail(f"{name}, {key}", item)
         case list():
             more = f" and {len(value) - ITEMS_SHOWN:,} more" if len(value) > ITEMS_SHOWN else ""
-            yield name, ", ".join(map(str, value[:ITEMS_SHOWN])) + more
+            yield name, ", ".join(map(_item, value[:ITEMS_SHOWN])) + more
         case _:
             yield name, str(value)
+
+
+def _item(value: JsonValue) -> str:
+    """`{"path": "a.py", "line": 3}` as `a.py:3`."""
+    return ":".join(map(str, value.values())) if isinstance(value, dict) else str(value)
