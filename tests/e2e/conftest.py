@@ -49,16 +49,15 @@ class QuickStack(EmbeddedStack):
         await wait_until(there, f"{job} ended", limit)
         return await client.get(job)
 
-    async def program_of(self, step: str, what: str, limit: float = 30) -> psutil.Process:
-        """A program that the step runs, by a part of its command line, as soon as it is there."""
-        host = self.host(step)
+    async def program_of(self, host: psutil.Process, what: str, limit: float = 30) -> psutil.Process:
+        """A program that a step's service runs, by a part of its command line, as soon as it is there."""
         found: list[psutil.Process] = []
 
         async def there() -> bool:
             found.extend(child for child in host.children(recursive=True) if what in " ".join(_command(child)))
             return bool(found)
 
-        await wait_until(there, f"{step} runs {what}", limit)
+        await wait_until(there, f"{what} runs", limit)
         return found[0]
 
 

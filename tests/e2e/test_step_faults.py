@@ -38,14 +38,14 @@ async def started(client: AsyncClient, stack: QuickStack, job: str, step: str) -
     await wait_until(running, f"{step} runs", 60)
 
 
-async def victim(stack: QuickStack, step: str, what: str) -> psutil.Process:
+async def victim(stack: QuickStack, host: psutil.Process, what: str) -> psutil.Process:
     match what:
         case "service":
-            return stack.host(step)
+            return host
         case "process":
-            return await stack.program_of(step, "codestory.steps.child")
+            return await stack.program_of(host, "codestory.steps.child")
         case _:
-            return await stack.program_of(step, what)
+            return await stack.program_of(host, what)
 
 
 @pytest.mark.parametrize(("step", "what"), VICTIMS)
@@ -54,9 +54,10 @@ async def test_whatever_of_a_step_is_killed_the_graph_ends_the_same(
 ) -> None:
     rng = random.Random(f"{step} {what}")
     async with AsyncClient(quick_stack.start()) as client:
+        host = quick_stack.host(step)  # takes seconds, and a program of the step may take less
         job = await client.submit(repository=str(program))
         await started(client, quick_stack, job.id, step)
-        doomed = await victim(quick_stack, step, what)
+        doomed = await victim(quick_stack, host, what)
         await asyncio.sleep(rng.uniform(0, 0.5 if what in {"service", "process"} else 0.05))  # any moment will do
 
         doomed.kill()
@@ -75,9 +76,9 @@ async def test_a_cancelled_step_is_gone_at_once_with_all_that_it_started(
     quick_stack: QuickStack, program: Path, step: str, moment: float
 ) -> None:
     async with AsyncClient(quick_stack.start()) as client:
+        host = quick_stack.host(step)
         job = await client.submit(repository=str(program))
         await started(client, quick_stack, job.id, step)
-        host = quick_stack.host(step)
         family = host.children(recursive=True)
         await asyncio.sleep(moment)  # into another phase of the step
 

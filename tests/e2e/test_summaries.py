@@ -86,13 +86,14 @@ async def test_half_way_killed_it_pays_for_few_summaries_twice(
     (repository / "many.py").write_text(functions)
     models.requests.clear()
     async with AsyncClient(quick_stack.start()) as client:
+        host = quick_stack.host("summarizer")
         job = await client.submit(repository=str(repository), step_options=BY_MODEL)
 
         async def half_way() -> bool:
             return len(models.requests) >= 30
 
         await wait_until(half_way, "half of the summaries", 60)
-        (await quick_stack.program_of("summarizer", "codestory.steps.child")).kill()
+        (await quick_stack.program_of(host, "codestory.steps.child")).kill()
         view = await quick_stack.ended(client, job.id)
 
     asked = Counter(json.dumps(request.body, sort_keys=True) for request in models.requests)
