@@ -1,8 +1,10 @@
 """How long the graph writer takes for a repository of Django's size, beside plain MERGE of the same rows.
 
-    CODESTORY_NEO4J_URI=bolt://127.0.0.1:7687 CODESTORY_NEO4J_PASSWORD=… python benchmarks/graph.py [--nodes 54000]
+    CODESTORY_NEO4J_URI=bolt://127.0.0.1:7687 CODESTORY_NEO4J_PASSWORD=… python benchmarks/graph.py [--server PID]
 
-Plain MERGE is what anybody would write first: no fence, no difference, nothing deleted, no two steps at once."""
+Plain MERGE is what anybody would write first: no fence, no difference, nothing deleted, no two steps at once. Where the
+machine is shared, compare the processor seconds: the client's, and the server's if its process is given. Of a server
+that has just started a good half is its compiler's, on another core than the writes."""
 
 import argparse
 import asyncio
@@ -14,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import psutil
 from neo4j import AsyncDriver, AsyncManagedTransaction
 
 from codestory.graph import Fence, GraphSettings, GraphWriter, Node, Relationship, connect, node_id, queries, schema
@@ -96,7 +99,7 @@ async def _deleted(tx: AsyncManagedTransaction, query: str, repository: str) -> 
     return await rows(tx, query, repo=repository)
 
 
-async def main(nodes: int, relationships: int) -> None:
+async def main(nodes: int, relationships: int, server: int | None) -> None:
     settings = GraphSettings()
     said = content(nodes, relationships)
     print(f"{len(said[0]):,} nodes, {len(said[1]):,} relationships; client {_peak():.0f} MiB before it writes")
@@ -105,12 +108,12 @@ async def main(nodes: int, relationships: int) -> None:
         await schema.ensure(driver, settings)
         await wipe(driver, settings)
         try:
-            await _measure(driver, settings, said)
+            await _measure(driver, settings, said, server)
         finally:
             await wipe(driver, settings)
 
 
-async def _measure(driver: AsyncDriver, settings: GraphSettings, said: Content) -> None:
+async def _measure(driver: AsyncDriver, settings: GraphSettings, said: Content, server: int | None) -> None:
     async def written(sequence: int, content_: Content) -> str:
         writer = GraphWriter(
             driver, settings, repository=REPOSITORY, owner=OWNER, fence=Fence(1, sequence), labels=("Function",)
@@ -118,21 +121,51 @@ async def _measure(driver: AsyncDriver, settings: GraphSettings, said: Content) 
         return str(await writer.replace(*content_))
 
     changed = one_percent_changed(said)
-    base = await _timed("plain MERGE, first", lambda: plain(driver, settings, said))
-    await _timed("plain MERGE, again", lambda: plain(driver, settings, said), base)
-    await _timed("writer, first", lambda: written(1, said), base)
-    await _timed("writer, unchanged", lambda: written(2, said), base)
-    await _timed("writer, 1 % changed", lambda: written(3, changed), base)
-    await _timed("digest", lambda: queries.digest(driver, REPOSITORY, database=settings.neo4j_database), base)
+    timed = Clock(server)
+    await timed("plain MERGE, first", lambda: plain(driver, settings, said))
+    await timed("plain MERGE, again", lambda: plain(driver, settings, said))
+    await timed("writer, first", lambda: written(1, said))
+    await timed("writer, unchanged", lambda: written(2, said))
+    await timed("writer, 1 % changed", lambda: written(3, changed))
+    await timed("pages", lambda: _read(driver, settings))
+    await timed("digest", lambda: queries.digest(driver, REPOSITORY, database=settings.neo4j_database))
 
 
-async def _timed(what: str, work: Callable[[], Awaitable[object]], base: float | None = None) -> float:
-    start = time.monotonic()
-    told = await work()
-    seconds = time.monotonic() - start
-    ratio = f"{seconds / base:5.2f} x plain" if base else "    1 x plain"
-    print(f"{what:20} {seconds:7.1f} s {ratio}  client peak {_peak():.0f} MiB  {told or ''}", flush=True)
-    return seconds
+async def _read(driver: AsyncDriver, settings: GraphSettings) -> str:
+    reader = GraphWriter(driver, settings, repository=REPOSITORY, owner="reader", fence=Fence(1, 1))
+    nodes = [row async for row in reader.nodes("Function", "name", "path", "docstring")]
+    calls = [row async for row in reader.relationships("CALLS", "Function", "Function", "lines")]
+    return f"{len(nodes):,} nodes, {len(calls):,} relationships"
+
+
+class Clock:
+    """Prints how long something took, and how many times as long as the first."""
+
+    def __init__(self, server: int | None) -> None:
+        self._client = psutil.Process()
+        self._server = psutil.Process(server) if server else None
+        self._base: float | None = None
+
+    async def __call__(self, what: str, work: Callable[[], Awaitable[object]]) -> None:
+        start, client, server = time.monotonic(), _cpu(self._client), _cpu(self._server)
+        told = await work()
+        seconds = time.monotonic() - start
+        self._base = self._base or seconds
+        used = f"processor: client {_cpu(self._client) - client:5.1f} s"
+        if self._server:
+            used += f", server {_cpu(self._server) - server:5.1f} s, {self._server.memory_info().rss / 2**20:.0f} MiB"
+        print(
+            f"{what:20} {seconds:7.1f} s {seconds / self._base:5.2f} x plain  {used}  client peak {_peak():.0f} MiB "
+            f" {told or ''}",
+            flush=True,
+        )
+
+
+def _cpu(process: psutil.Process | None) -> float:
+    if process is None:
+        return 0
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def _peak() -> float:
@@ -163,5 +196,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=54_000)
     parser.add_argument("--relationships", type=int, default=190_000)
+    parser.add_argument("--server", type=int, help="the server's process, if it runs here")
     given = parser.parse_args()
-    asyncio.run(main(given.nodes, given.relationships))
+    asyncio.run(main(given.nodes, given.relationships, given.server))
