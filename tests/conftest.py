@@ -1,12 +1,19 @@
 """What every test has: an environment without the user's settings, and the whole stack where it is asked for."""
 
+import asyncio
 import os
+import secrets
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from codestory.testing import EmbeddedStack
+from codestory.graph import GraphSettings, connect, schema, wait_ready
+from codestory.local import graph as local_graph
+from codestory.local.files import write_private
+from codestory.local.paths import StatePaths
+from codestory.testing import EmbeddedStack, free_port
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,6 +35,33 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="session")
+def graph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphSettings]:
+    """The embedded graph server alone, a process of its own. Tests have repositories of their own in it."""
+    paths = StatePaths(tmp_path_factory.mktemp("graph"))
+    password, bolt = paths.root / "password", free_port()
+    write_private(password, secrets.token_urlsafe(18))
+    paths.graph.mkdir()
+    server = local_graph.spec(paths, bolt=bolt, http=free_port(), password_file=password, heap="512m")
+    settings = GraphSettings(
+        neo4j_uri=f"bolt://127.0.0.1:{bolt}", neo4j_user="root", neo4j_password_file=password, neo4j_database="neo4j"
+    )
+    with (paths.root / "server.out").open("wb") as out:
+        process = subprocess.Popen(server.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=paths.graph)
+    try:
+        asyncio.run(_ready(settings))
+        yield settings
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+async def _ready(settings: GraphSettings) -> None:
+    async with connect(settings) as driver:
+        await wait_ready(driver, settings, timeout=120)
+        await schema.ensure(driver, settings)
 
 
 @pytest.fixture

@@ -45,12 +45,12 @@ class Answer(BaseModel):
 
 @pytest.mark.parametrize("package", sorted(path.parent.name for path in _HERE.glob("*/documentation.yml")))
 async def test_the_graph_says_of_documentation_what_is_true_of_it(
-    package: str, ingested: Callable[..., Any], server: GraphSettings
+    package: str, ingested: Callable[..., Any], graph_server: GraphSettings
 ) -> None:
     folder, repository = _HERE / package, f"truth-{package}"
     answer = Answer.model_validate(yaml.safe_load((folder / "documentation.yml").read_text(encoding="utf-8")))
     async with ingested(folder / "repository", repository) as driver:
-        await _graph_documentation(folder / "repository", repository, driver, server)
+        await _graph_documentation(folder / "repository", repository, driver, graph_server)
         found = await _facts(driver, repository)
 
     expected = answer.facts()

@@ -5,7 +5,6 @@ import copy
 import json
 import os
 import random
-import secrets
 import subprocess
 import sys
 import uuid
@@ -16,13 +15,9 @@ from typing import IO, Any
 import pytest
 from neo4j import AsyncDriver
 
-from codestory.graph import Fence, GraphSettings, GraphWriter, Node, Relationship, connect, queries, schema, wait_ready
+from codestory.graph import Fence, GraphSettings, GraphWriter, Node, Relationship, connect, queries, schema
 from codestory.graph.content import canonical, hash_of
 from codestory.graph.driver import read, written_here
-from codestory.local import graph as local_graph
-from codestory.local.files import write_private
-from codestory.local.paths import StatePaths
-from codestory.testing import free_port
 
 THOROUGH = os.environ.get("CODESTORY_TEST_THOROUGH") == "1"
 NEO4J = "CODESTORY_TEST_NEO4J_URI"
@@ -376,38 +371,11 @@ def _kept(properties: Mapping[str, Any]) -> Properties:
     return json.loads(canonical(properties))
 
 
-@pytest.fixture(scope="session")
-def arcadedb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphSettings]:
-    """The embedded server from its wheel, a process of its own."""
-    paths = StatePaths(tmp_path_factory.mktemp("arcadedb"))
-    password, bolt = paths.root / "password", free_port()
-    write_private(password, secrets.token_urlsafe(18))
-    paths.graph.mkdir()
-    server = local_graph.spec(paths, bolt=bolt, http=free_port(), password_file=password, heap="512m")
-    settings = GraphSettings(
-        neo4j_uri=f"bolt://127.0.0.1:{bolt}", neo4j_user="root", neo4j_password_file=password, neo4j_database="neo4j"
-    )
-    log = paths.root / "server.out"
-    with log.open("wb") as out:
-        process = subprocess.Popen(server.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=paths.graph)
-    try:
-        asyncio.run(_ready(settings))
-        yield settings
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-async def _ready(settings: GraphSettings) -> None:
-    async with connect(settings) as driver:
-        await wait_ready(driver, settings, timeout=120)
-
-
 @pytest.fixture(scope="session", params=["arcadedb", "neo4j"])
 def settings(request: pytest.FixtureRequest) -> GraphSettings:
     """Where the server under test is reached."""
     if request.param == "arcadedb":
-        return request.getfixturevalue("arcadedb")
+        return request.getfixturevalue("graph_server")
     if NEO4J not in os.environ:
         pytest.skip(f"no Neo4j to test on; to run these: {NEO4J_HINT}")
     return GraphSettings.model_validate(

@@ -1,11 +1,8 @@
 """A repository on disk, a real graph server, and symbols in it as blarify writes them, found by Python's own parser."""
 
 import ast
-import asyncio
 import hashlib
 import logging
-import secrets
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,15 +24,9 @@ from codestory.graph import (
     RelationshipType,
     connect,
     node_id,
-    schema,
-    wait_ready,
 )
-from codestory.local import graph as local_graph
-from codestory.local.files import write_private
-from codestory.local.paths import StatePaths
 from codestory.steps import StepContext, StepResult
 from codestory.steps.files import RepositoryFiles
-from codestory.testing import free_port
 from codestory.testing_models import ModelServer, Rules
 from codestory_filesystem.step import FileSystemStep
 from codestory_filesystem.step import Options as FileSystemOptions
@@ -188,33 +179,6 @@ class Workplace:
             log=logging.getLogger("test.summarizer"),
             report=self.said.append,
         )
-
-
-@pytest.fixture(scope="session")
-def graph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphSettings]:
-    """The embedded graph server, a process of its own."""
-    state = StatePaths(tmp_path_factory.mktemp("graph"))
-    password, bolt = state.root / "password", free_port()
-    write_private(password, secrets.token_urlsafe(18))
-    state.graph.mkdir()
-    server = local_graph.spec(state, bolt=bolt, http=free_port(), password_file=password, heap="512m")
-    settings = GraphSettings(
-        neo4j_uri=f"bolt://127.0.0.1:{bolt}", neo4j_user="root", neo4j_password_file=password, neo4j_database="neo4j"
-    )
-    with (state.root / "server.out").open("wb") as out:
-        process = subprocess.Popen(server.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=state.graph)
-    try:
-        asyncio.run(_ready(settings))
-        yield settings
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-async def _ready(settings: GraphSettings) -> None:
-    async with connect(settings) as driver:
-        await wait_ready(driver, settings, timeout=120)
-        await schema.ensure(driver, settings)
 
 
 @pytest.fixture
