@@ -68,8 +68,10 @@ class Stand:
             time.sleep(0.02)
 
     def said(self, name: str) -> str:
-        file = self.paths.log(name)
-        return file.read_text(errors="replace") if file.exists() else ""
+        try:  # not exists() first: between the two the file may be rotated away
+            return self.paths.log(name).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def left(self) -> Sequence[Member]:
         """Processes that were seen and still live."""
