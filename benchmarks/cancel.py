@@ -31,10 +31,7 @@ async def phase_of(client: AsyncClient, job: str, seen: set[str]) -> str | None:
         if view.state.ended:
             return None
         if step.state is StepState.RUNNING:
-            said = step.progress.message or step.progress.unit if step.progress else ""
-            phase = said.split()[0] if said else "start"
-            if step.progress and step.progress.unit and step.name != "blarify":
-                phase = step.progress.unit  # its messages name files
+            phase = step.progress.phase if step.progress and step.progress.phase else "start"
             if phase not in seen:
                 return phase
         await asyncio.sleep(POLL_SECONDS)

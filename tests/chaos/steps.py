@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel
 
@@ -61,8 +62,11 @@ class Scripted(PipelineStep[Options]):
         while options.spin and time.monotonic() < end:
             pass
         while (left := end - time.monotonic()) > 0:
-            ctx.progress(int((options.seconds - left) * 100), int(options.seconds * 100), "ticks")
+            ticks = int((options.seconds - left) * 100)
+            ctx.progress(ticks, int(options.seconds * 100), "ticks", phase="ticking")
             await asyncio.sleep(min(0.05, left))
+        if options.gate:
+            ctx.progress(0, 1, "gates", options.gate, phase="waiting")
         while options.gate and not is_open(options.gate):  # noqa: ASYNC110  # the event is a file that a test makes
             await asyncio.sleep(0.05)
 
@@ -102,3 +106,4 @@ class C(Scripted):
 
 class D(Scripted):
     name = "d"
+    phases: ClassVar = {"ticking": 1, "waiting": 3}

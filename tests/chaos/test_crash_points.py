@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from codestory.bus import encoded
+from codestory.contracts.schedules import Schedule
 from codestory.testing_world import Process, World, Worlds, plan
+from codestory_orchestrator.timers import Timers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
@@ -128,6 +132,65 @@ async def test_an_orchestrator_may_die_anywhere_when_it_ends_the_step_of_a_dead_
 
         certain = ("record", "tombstone", "purge", "cancelled", "delete", "job-ended", "queue", "ack-event")
         await victim.dies_everywhere(forced, *certain)
+
+
+async def test_an_orchestrator_may_die_anywhere_when_a_job_is_put_off_and_becomes_due(worlds: Worlds) -> None:
+    """A submission that was not answered is sent again, and may make two jobs."""
+    async with worlds() as world:
+        world.worker("a")
+        victim = Victim(world, world.orchestrator)
+        await world.ready("a")
+
+        async def later(arm: Callable[[], None]) -> None:
+            repository = world.repository()
+            body = {"repository": repository, "pipeline": {"steps": [plan("a")]}, "countdown": 0.5}
+            arm()
+            assert (await world.ask("POST", "/v1/ingest", json=body)).is_success
+            jobs = await world.jobs_on(repository)
+            for job in jobs:
+                await world.state(job, "COMPLETED")
+            await world.sound(*jobs)
+
+        certain = ("queue", "record", "timer", "ack-due", "purge", "ack-event", "job-ended")
+        await victim.dies_everywhere(later, *certain)
+
+
+async def test_an_orchestrator_may_die_anywhere_when_a_schedule_occurs_and_is_deleted(worlds: Worlds) -> None:
+    async with worlds() as world:
+        world.worker("a")
+        victim = Victim(world, world.orchestrator)
+        await world.ready("a")
+
+        async def occurrence(arm: Callable[[], None]) -> None:
+            repository = world.repository()
+            job = {"repository": repository, "pipeline": {"steps": [plan("a")]}}
+            answer = await world.ask("POST", "/v1/ingest/schedules", json={"job": job, "cron": "0 0 1 1 *"})
+            arm()
+            schedule = await brought_forward(world, Schedule.model_validate(answer.json()))
+
+            async def once() -> bool:
+                seen = Schedule.model_validate((await world.ask("GET", f"/v1/ingest/schedules/{schedule.id}")).json())
+                return (seen.made, seen.last_at) == (1, schedule.next_at)
+
+            await world.until(once, "the occurrence is behind it")
+            answer = await world.ask("DELETE", f"/v1/ingest/schedules/{schedule.id}")
+            assert answer.status_code in {204, 404}  # 404: deleted already, only the answer was lost
+            (made,) = await world.jobs_on(repository)
+            await world.state(made, "COMPLETED")
+            await world.sound(made)
+            assert await world.jobs_on(repository) == [made]
+
+        certain = ("queue", "record", "schedule", "timer", "ack-due", "schedule-gone", "purge", "job-ended")
+        await victim.dies_everywhere(occurrence, *certain)
+
+
+async def brought_forward(world: World, schedule: Schedule) -> Schedule:
+    """It occurs in half a second, and then as its cron says."""
+    at = datetime.now(UTC) + timedelta(seconds=0.5)
+    schedule = schedule.model_copy(update={"next_at": at})
+    await world.bus.publish(world.bus.key("jobs", f"schedule.{schedule.id}"), encoded(schedule))
+    await Timers(world.bus).set(schedule.id, at, at.isoformat().encode())
+    return schedule
 
 
 async def test_a_worker_may_die_anywhere(worlds: Worlds) -> None:

@@ -58,3 +58,28 @@ async def most_admitted(world: World) -> None:
 
 async def ended(world: World, jobs: int) -> bool:
     return len(await world.bus.subjects("EVENTS", world.bus.subject("evt.*.job.ended"))) == jobs
+
+
+async def test_what_has_waited_long_comes_before_what_is_more_urgent_and_new(worlds: Worlds) -> None:
+    """A low one rises twice while the only token is held; then high ones come."""
+    settings = {"CODESTORY_RESOURCE_MAX_TOKENS": "1", "CODESTORY_PRIORITY_AGE_SECONDS": "0.5"}
+    async with worlds(**settings) as world:
+        world.orchestrator()
+        world.worker("a")
+        await world.ready("a")
+        gate = world.gate()
+        holder = await world.submit(plan("a", gate=gate.path))
+        await world.event(holder, "a", "started")
+        old = await world.submit(plan("a"), priority=Priority.LOW)
+
+        async def risen() -> bool:
+            return await world.bus.last("READY", world.bus.subject("ready", Priority.HIGH, "a", old)) is not None
+
+        await world.until(risen, "the old one is as urgent as can be")
+        new = [await world.submit(plan("a"), priority=Priority.HIGH) for _ in range(3)]
+        gate.open()
+
+        for job in (old, *new):
+            await world.state(job, "COMPLETED")
+        starts = [event.job for event in await world.history() if event.kind == "started"]
+        assert starts == [holder, old, *new]

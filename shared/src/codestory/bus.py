@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,9 +30,13 @@ log = telemetry.logger(__name__)
 PRIORITIES = tuple(Priority)
 #: Consumer of EVENTS that the orchestrators share.
 ORCHESTRATOR = "orchestrator"
+#: Consumer of READY that they share too: what timers have brought.
+DUE = "due"
 #: Room for the headers beside a message's content.
 HEADER_BYTES = 4096
 WRONG_SEQUENCE, NO_ROOM, NO_MESSAGE = 10071, 10077, 10037
+#: Of a direct read.
+NOTHING_THERE = "404"
 #: Older than anything stored.
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 #: Header names. Attempt and After stand here too, so that a command whose body is unreadable can still be fenced.
@@ -88,6 +93,8 @@ class Refused(Exception):
         super().__init__(error["description"])
         #: This very subject holds a message already.
         self.held = "per subject" in error["description"]
+        #: Something has been stored since the sequence that was named.
+        self.outrun = error.get("err_code") == WRONG_SEQUENCE
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,8 @@ class Bus:
         self.before_write = before_write
         #: When EVENTS was made, microseconds since 1970. Sequences of two epochs cannot be compared. 0: not known yet.
         self.epoch = 0
+        #: The server's time less our monotonic clock's, in seconds. None: it has not been asked yet.
+        self._offset: float | None = None
         self._js: JetStreamContext | None = None
         #: What asks the server for more, and must ask again after a reconnection.
         self.pullers: list[Waker] = []
@@ -242,20 +251,21 @@ class Bus:
         *,
         after: int | None = None,
         among: str = "",
+        last: int | None = None,
         headers: dict[str, str] | None = None,
         what: str = "",
         patience: float | None = None,
         epoch: int | None = None,
     ) -> int:
         """Store one message and return its sequence. `after`: the last sequence we know among these subjects, and
-        `epoch`: which broker's sequences these are; another one's could match by chance.
+        `epoch`: which broker's sequences these are; another one's could match by chance. `last`: the last sequence of
+        the whole stream.
 
         Sent until the server answers, for `patience` seconds at most. An unanswered message may have landed: then
         `after` refuses the next try, and the caller, who must look at what is there anyway, finds its own."""
-        sent = dict(headers or {})
-        if after is not None:
-            sent["Nats-Expected-Last-Subject-Sequence"] = str(after)
-            sent["Nats-Expected-Last-Subject-Sequence-Subject"] = among or subject
+        sent = {**(headers or {}), **_expecting(after, among or subject)}
+        if last is not None:
+            sent["Nats-Expected-Last-Sequence"] = str(last)
         data = encoded(body)
         if len(data) > self.nc.max_payload - HEADER_BYTES:
             raise TooLarge(f"{subject}: {len(data):,} bytes, {self.nc.max_payload:,} are the server's limit")
@@ -293,9 +303,13 @@ class Bus:
         """Core NATS: heard by who listens now, kept by nobody."""
         await self.nc.publish(self.subject(*tokens), encoded(body))
 
-    async def record(self, subject: str, body: BaseModel | dict[str, Any] | bytes) -> None:
-        """Into a stream, without waiting for the answer: progress, presence, log lines. One lost is no harm."""
-        await self.nc.publish(subject, encoded(body))
+    async def record(
+        self, subject: str, body: BaseModel | dict[str, Any] | bytes, *, after: int | None = None, among: str = ""
+    ) -> None:
+        """Into a stream, without waiting for the answer: progress, presence, log lines. One lost is no harm.
+
+        `after`: as in `publish`; one that is refused is lost."""
+        await self.nc.publish(subject, encoded(body), headers=_expecting(after, among or subject))
 
     async def purge(self, stream: str, *subjects: str) -> None:
         for subject in subjects:
@@ -339,6 +353,20 @@ class Bus:
         info = await self.js.stream_info(self.stream(stream), subjects_filter=pattern)
         return set(info.state.subjects or ())
 
+    async def waiting(self, stream: str, pattern: str, since: int = 1) -> tuple[int, int]:
+        """Sequence of the first message on these subjects from `since` on, and how many there are with it; 0, 0: none.
+
+        By the server's own count, whatever the length of the stream, which must allow direct reading."""
+        asked = json.dumps({"seq": since, "next_by_subj": pattern, "batch": 1}).encode()
+        subject = f"$JS.API.DIRECT.GET.{self.stream(stream)}"
+        answer = await self.nc.request(subject, asked, timeout=self.settings.nats_request_seconds)
+        headers = answer.headers or {}
+        if headers.get("Status") == NOTHING_THERE:
+            return 0, 0
+        if "Nats-Num-Pending" not in headers:
+            raise BusLost(f"{stream} cannot be counted: {headers.get('Description', 'no answer')}")
+        return int(headers["Nats-Sequence"]), int(headers["Nats-Num-Pending"]) + 1
+
     async def value(self, bucket: str, key: str) -> Stored | None:
         """The value of a key; None where there is none or it was deleted."""
         found = await self.last(f"KV_{bucket}", self.key(bucket, key))
@@ -347,6 +375,29 @@ class Bus:
     async def current_epoch(self) -> int:
         created = (await self.js.stream_info(self.stream("EVENTS"))).created
         return int(created.timestamp() * 1_000_000) if created else 0
+
+    # the clock
+
+    def now(self) -> datetime:
+        """The server's time, by which due messages travel; this host's until `sync_clock` has asked for it."""
+        if self._offset is None:
+            return datetime.now(UTC)
+        return datetime.fromtimestamp(self._offset + time.monotonic(), UTC)
+
+    async def sync_clock(self) -> None:
+        """Ask the server what time it is. From then on this host's clock may be wrong, or jump, without harm."""
+        timeout, asked = self.settings.nats_request_seconds, time.monotonic()
+        answer = await self.nc.request(f"$JS.API.STREAM.INFO.{self.stream('EVENTS')}", timeout=timeout)
+        said = parsed(answer.data).get("ts")
+        if not isinstance(said, str):
+            raise BusLost("the server does not say what time it is: it has no stream EVENTS yet")
+        self._offset = datetime.fromisoformat(said).timestamp() - (asked + time.monotonic()) / 2
+
+    def heard(self, at: datetime) -> None:
+        """A message that the server stored then is here: it cannot be earlier now."""
+        least = at.timestamp() - time.monotonic()
+        if self._offset is not None and self._offset < least:
+            self._offset = least
 
     # the fence
 
@@ -377,6 +428,13 @@ class Bus:
                 await self.event(job, step, event, last.sequence if last else 0)
                 return
         raise BusLost(f"the events of {job}.{step} do not hold still")
+
+
+def _expecting(after: int | None, among: str) -> dict[str, str]:
+    """The headers that let the server refuse a message when the last one among these subjects is another."""
+    if after is None:
+        return {}
+    return {"Nats-Expected-Last-Subject-Sequence": str(after), "Nats-Expected-Last-Subject-Sequence-Subject": among}
 
 
 async def _survive(work: Callable[[], Awaitable[None]]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -22,6 +23,8 @@ class Mirror:
         self.bus, self.bucket = bus, bucket
         self._heard_of = heard
         self._entries: dict[str, tuple[int, bytes]] = {}
+        #: When the bucket was made that was listed last.
+        self._created: datetime | None = None
 
     @property
     def entries(self) -> dict[str, tuple[int, bytes]]:
@@ -45,6 +48,8 @@ class Mirror:
         """All values as they are now. By a consumer that says how many they are: nats-py's watcher of a bucket may say
         that it is through before its first value."""
         stream, prefix = self.bus.stream(f"KV_{self.bucket}"), self.bus.key(self.bucket, "")
+        bucket = await self.bus.js.stream_info(stream)
+        listed = set[str]()
         config = api.ConsumerConfig(
             deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
             ack_policy=api.AckPolicy.NONE,
@@ -59,14 +64,26 @@ class Mirror:
             while left > 0:
                 messages = await values.fetch(min(left, LISTING_BATCH), timeout=self.bus.settings.nats_request_seconds)
                 for msg in messages:
+                    listed.add(msg.subject.removeprefix(prefix))
                     self._hold(msg.subject.removeprefix(prefix), msg.metadata.sequence.stream, msg)
                 left -= len(messages)
         except nats.errors.TimeoutError:  # fewer than there were: the others have been deleted since
             pass
+        else:
+            if bucket.created == self._created:
+                self._drop(listed, bucket.state.last_seq)
+            self._created = bucket.created
         finally:
             with suppress(*LOST):
                 await values.unsubscribe()
                 await self.bus.js.delete_consumer(stream, consumer.name)
+
+    def _drop(self, listed: set[str], last: int) -> None:
+        """What went while nobody here listened, and whose mark is gone too. Never of a bucket that was made anew: then
+        what is remembered may be all there is."""
+        for key in [key for key, (revision, _) in self._entries.items() if key not in listed and revision <= last]:
+            del self._entries[key]
+            self._heard_of(key)
 
     def hold(self, key: str, revision: int, value: bytes) -> None:
         if revision > self._entries.get(key, (0,))[0]:

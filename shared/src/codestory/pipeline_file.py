@@ -30,8 +30,13 @@ _TAG: Final = "tag:yaml.org,2002:"
 _TYPED: Final = frozenset({f"{_TAG}int", f"{_TAG}float", f"{_TAG}bool", f"{_TAG}null"})
 _TEXT: Final = frozenset({f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", f"{_TAG}merge"})
 
+#: Keys that hold tags, whose names are wider than those of steps.
+_TAGS: Final = frozenset({"resources", "resource_limits"})
+
 _WORDS: Final = {
     "bool_type": "must be true or false",
+    "dict_type": "must be a mapping (key: value)",
+    "enum": "must be success or always",
     "float_type": "must be a number",
     "int_type": "must be a whole number",
     "missing": "is missing",
@@ -285,6 +290,9 @@ def _note_problem(document: _Document, kind: str, location: Location, message: s
     """A model's complaint, in the words of the file."""
     if kind == "extra_forbidden" or (kind == "too_short" and document.holds_items(location)):
         return  # Noted as an unknown key; and a list whose items are wrong counts as empty.
+    location = tuple(part for part in location if part != "[key]")
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     reason = _WORDS.get(kind, message.removeprefix("Value error, "))
+    if kind == "string_pattern_mismatch" and _TAGS & set(location):
+        reason = "must be a tag: lower-case letters, digits, - and _, a letter first"
     document.wrong(location, f"{place}: {reason}" if place else reason)

@@ -1,4 +1,5 @@
-"""What a pipeline must hold beyond its types: each step named once, dependencies that exist and go in no circle."""
+"""What a pipeline must hold beyond its types: each step and each of its tags named once, dependencies that exist and go
+in no circle."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ class Broken:
 
 def broken(config: PipelineConfig) -> tuple[Broken, ...]:
     """Every rule that `config` breaks; empty when a job can be planned from it."""
-    return (*_named_twice(config), *_unknown_dependencies(config)) or tuple(_circle(config))
+    found = (*_named_twice(config), *_tagged_twice(config), *_unknown_dependencies(config))
+    return found or tuple(_circle(config))
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -39,6 +41,14 @@ def _named_twice(config: PipelineConfig) -> Iterator[Broken]:
     for position, step in enumerate(config.steps):
         if first.setdefault(step.name, position) != position:
             yield Broken(("steps", position, "name"), f"step '{step.name}' is named twice")
+
+
+def _tagged_twice(config: PipelineConfig) -> Iterator[Broken]:
+    for position, step in enumerate(config.steps):
+        for index, tag in enumerate(step.resources):
+            if tag in step.resources[:index]:
+                reason = f"step '{step.name}' names the resource '{tag}' twice: it holds one of each"
+                yield Broken(("steps", position, "resources", index), reason)
 
 
 def _unknown_dependencies(config: PipelineConfig) -> Iterator[Broken]:

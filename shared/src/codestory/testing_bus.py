@@ -138,12 +138,13 @@ class Watched:
         return await self.until(empty, "READY and RUN are empty and all is heard", limit)
 
     async def sound(self, *jobs: str) -> None:
-        """Each job ended once; each attempt has one terminal event; each step completed at most once, under the
-        generation of the last start; nothing is left."""
+        """Each run of each job ended once; each attempt has one terminal event; each step completed once at most, in
+        the generation of the last start; nothing is left."""
         for job in jobs:
             await self.event(job, "job", "ended")
             history = await self.history(job)
-            assert [e.body["run"] for e in history if e.kind == "ended"] == [1], history
+            runs = [e.body["run"] for e in history if e.kind == "ended"]
+            assert runs == list(range(1, len(runs) + 1)), history
             ends = Counter((e.step, e.body["attempt"]) for e in history if e.kind in TERMINAL)
             assert set(ends.values()) <= {1}, (job, ends)
             done = Counter(e.step for e in history if e.kind == "completed")

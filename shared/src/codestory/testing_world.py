@@ -284,9 +284,11 @@ class World(Watched):
         retries: int = 3,
         back_off: float = 0.5,
         repository: str = "",
+        **fields: Any,
     ) -> str:
-        """Job id. `steps`: made by `plan`; in a chain."""
+        """Job id. `steps`: made by `plan`; in a chain. `fields`: others of SubmitJob."""
         body = {
+            **fields,
             "repository": repository or self.repository(),
             "priority": priority,
             "pipeline": {"steps": steps, "retry": {"max_retries": retries, "back_off_seconds": back_off}},
@@ -324,7 +326,11 @@ class World(Watched):
         return [job["id"] for job in jobs if job["repository"]["path"] == repository]
 
     async def cancel(self, job: str) -> httpx.Response:
-        return await self.ask("POST", f"/v1/ingest/{job}/cancel")
+        return await self.verb(job, "cancel")
+
+    async def verb(self, job: str, verb: str, **body: Any) -> httpx.Response:
+        """cancel, stop, resume or retry."""
+        return await self.ask("POST", f"/v1/ingest/{job}/{verb}", **({"json": body} if body else {}))
 
     async def state(self, job: str, *states: str, limit: float = LIMIT) -> float:
         seen = ""

@@ -138,7 +138,14 @@ class GraphUnderTest:
     def id(self, label: str, number: int) -> str:
         return self.repository if label == "Repository" else f"{self.repository}:{label}:{number:05d}"
 
-    def writer(self, owner: str, fence: tuple[int, int] = (1, 1), repository: str = "", **settings: Any) -> GraphWriter:
+    def writer(
+        self,
+        owner: str,
+        fence: tuple[int, int] = (1, 1),
+        repository: str = "",
+        later: tuple[str, ...] = (),
+        **settings: Any,
+    ) -> GraphWriter:
         return GraphWriter(
             self.driver,
             self.settings.model_copy(update=settings),
@@ -146,6 +153,7 @@ class GraphUnderTest:
             owner=owner,
             fence=Fence(*fence),
             labels=self.owned[owner],
+            later=later,
         )
 
     async def write(
@@ -178,6 +186,7 @@ class GraphUnderTest:
             "repository": self.repository,
             "owner": owner,
             "labels": self.owned[owner],
+            "later": (),
             "fence": fence,
             "nodes": [[*key, properties] for key, properties in said.nodes.items()],
             "relationships": [[*key, properties] for key, properties in said.relationships.items()],

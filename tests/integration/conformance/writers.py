@@ -77,6 +77,7 @@ async def _work(driver: AsyncDriver, settings: GraphSettings, job: Job) -> Outco
         owner=job["owner"],
         fence=Fence(*job["fence"]),
         labels=tuple(job["labels"]),
+        later=tuple(job["later"]),
     )
     try:
         return await _asked(writer, job)

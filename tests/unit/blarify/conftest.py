@@ -39,11 +39,13 @@ class RecordingGraph:
 
     nodes: list[Node] = field(default_factory=list[Node])
     relationships: list[Relationship] = field(default_factory=list[Relationship])
+    writes: int = 0
 
     async def replace(
         self, nodes: Iterable[Node], relationships: Iterable[Relationship], **_: object
     ) -> dict[str, int]:
         self.nodes, self.relationships = list(nodes), list(relationships)
+        self.writes += 1
         return {"nodes created": len(self.nodes)}
 
     def names(self, label: str) -> list[str]:
@@ -63,9 +65,11 @@ def graph() -> RecordingGraph:
 
 @pytest.fixture
 def run(graph: RecordingGraph) -> Callable[..., Awaitable[StepResult]]:
-    """Runs the step on a directory; `said` gets its progress."""
+    """Runs the step on a directory; `said` gets its progress. With `last`, the last run's result: in update mode."""
 
-    async def run(root: Path, *, said: list[Progress] | None = None, **options: Any) -> StepResult:
+    async def run(
+        root: Path, *, said: list[Progress] | None = None, last: StepResult | None = None, **options: Any
+    ) -> StepResult:
         with RepositoryFiles(root) as files:
             context = StepContext(
                 job="job",
@@ -76,7 +80,9 @@ def run(graph: RecordingGraph) -> Callable[..., Awaitable[StepResult]]:
                 graph=cast("GraphWriter", graph),
                 log=logging.getLogger("test"),
                 report=(said if said is not None else list[Progress]()).append,
+                remembered=last.remember if last else {},
             )
-            return await BlarifyStep().execute(context)
+            step = BlarifyStep()
+            return await (step.update(context) if last else step.execute(context))
 
     return run

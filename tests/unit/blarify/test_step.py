@@ -56,8 +56,7 @@ async def test_symbols_and_references_of_a_repository(run: Run, tree: Tree, grap
     assert result.details["references"] == {"Python": {"CALLS": 1, "IMPORTS": 1}}
     assert result.details["without_references"] == ["Go"]
     assert (list(result.skipped), list(result.failed)) == ([], [])
-    phases = {message.message.split()[0] for message in said if message.message}
-    assert phases >= {"listing", "copying", "parsing", "references"}
+    assert {message.phase for message in said} >= {"listing", "copying", "parsing", "references"}
 
 
 async def test_twice_is_once_also_for_what_is_imported_from_elsewhere(run: Run, tree: Tree, graph: Graph) -> None:

@@ -1,10 +1,12 @@
 """A service that speaks the API from a script, and the command line run against it in this process."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fastapi import FastAPI, Response, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from codestory.cli.main import main
@@ -31,22 +33,39 @@ def cancelled() -> list[str]:
 
 
 @pytest.fixture
+def answers() -> dict[str, Any]:
+    """What the service answers to anything else, by method and path below /v1/ingest: content, a job, or a problem."""
+    return {}
+
+
+@pytest.fixture
+def asked() -> list[tuple[str, Any]]:
+    """What else was asked of the service, and with which body."""
+    return []
+
+
+@pytest.fixture
 def url(
     serve: Callable[[FastAPI], str],
     make_job: Callable[..., JobView],
     jobs: dict[str, list[JobView]],
+    *,
     submitted: list[SubmitJob],
     cancelled: list[str],
+    answers: dict[str, Any],
+    asked: list[tuple[str, Any]],
 ) -> str:
     """The service. It names the job of a request `job1`, unless the test has put one under `next`."""
     app = FastAPI()
 
     @app.post("/v1/ingest")
-    async def submit(body: SubmitJob) -> JobView:
+    async def submit(body: SubmitJob) -> Response:
         submitted.append(body)
+        if "POST" in answers:
+            return _answer(answers["POST"])
         states = jobs.pop("next", None) or [make_job()]
         jobs[states[0].id] = states
-        return states[0]
+        return _view(states[0])
 
     @app.get("/v1/ingest")
     async def listed(limit: int) -> JobList:
@@ -54,14 +73,25 @@ def url(
 
     @app.get("/v1/ingest/{job_id}")
     async def show(job_id: str) -> Response:
+        if f"GET {job_id}" in answers:
+            return _answer(answers[f"GET {job_id}"])
         return _view(jobs[job_id][0]) if job_id in jobs else _problem(404, f"There is no job '{job_id}'.")
 
     @app.post("/v1/ingest/{job_id}/cancel")
     async def cancel(job_id: str) -> Response:
         cancelled.append(job_id)
+        if f"POST {job_id}/cancel" in answers:
+            return _answer(answers[f"POST {job_id}/cancel"])
         if jobs[job_id][0].state.ended:
             return _problem(409, f"The job '{job_id}' is {jobs[job_id][0].state}: nothing was changed.")
         return _view(jobs[job_id][-1])
+
+    @app.api_route("/v1/ingest/{rest:path}", methods=["GET", "POST", "PATCH", "DELETE"])
+    async def other(rest: str, request: Request) -> Response:
+        body = await request.body()
+        what = f"{request.method} {rest}"
+        asked.append((what, json.loads(body) if body else None))
+        return _answer(answers.get(what, _problem(404, f"There is no '{what}'.")))
 
     @app.websocket("/ws/status/{job_id}")
     async def feed(socket: WebSocket, job_id: str) -> None:
@@ -74,7 +104,7 @@ def url(
         except WebSocketDisconnect:
             return
 
-    assert [submit, listed, show, cancel, feed]
+    assert [submit, listed, show, cancel, other, feed]
     return serve(app)
 
 
@@ -103,6 +133,18 @@ def repository(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "app.py").write_text("import flask\n")
     return folder
+
+
+def _answer(answer: Any) -> Response:
+    match answer:
+        case Response():
+            return answer
+        case JobView():
+            return _view(answer)
+        case None:
+            return Response(status_code=204)
+        case _:
+            return Response(json.dumps(answer), media_type="application/json")
 
 
 def _view(job: JobView) -> Response:

@@ -76,7 +76,13 @@ def test_left_alone_the_id_is_all_there_is_on_stdout(run: Run, repository: Path)
 
 @pytest.mark.parametrize(
     ("state", "complete", "code"),
-    [("COMPLETED", True, 0), ("FAILED", False, 1), ("CANCELLED", False, 1), ("COMPLETED", False, 3)],
+    [
+        ("COMPLETED", True, 0),
+        ("FAILED", False, 1),
+        ("STOPPED", False, 1),
+        ("CANCELLED", False, 1),
+        ("COMPLETED", False, 3),
+    ],
 )
 def test_the_exit_code_says_how_the_job_ended(
     run: Run, repository: Path, jobs: Jobs, make_job: MakeJob, *, state: str, code: int, complete: bool
@@ -200,7 +206,7 @@ def test_a_job_is_cancelled(
 ) -> None:
     jobs["job1"] = [make_job(), make_job(state=state)]
 
-    code, out, _ = run("ingest", "cancel", "jo")
+    code, out, _ = run("ingest", "cancel", "jo", "--no-wait")
 
     assert (code, cancelled) == (0, ["job1"])
     assert said in out

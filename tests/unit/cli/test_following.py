@@ -128,6 +128,35 @@ def test_a_job_that_waits_for_another_says_so(make_job: MakeJob, make_step: Make
     assert written.getvalue() == "filesystem: WAITING waits for job job0\n"
 
 
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        ({"state": "SCHEDULED", "due_at": AT}, "due 2024-05-01"),
+        ({"state": "PENDING", "after": ["job0"]}, "comes after job job0"),
+    ],
+)
+def test_a_job_that_waits_for_its_time_or_another_job_says_so(
+    make_job: MakeJob, make_step: MakeStep, job: dict[str, Any], said: str
+) -> None:
+    written = io.StringIO()
+
+    with display(console(written), every=5) as shown:
+        shown.show(make_job(steps=[make_step(state="WAITING")], **job))
+
+    assert written.getvalue().startswith(f"filesystem: WAITING {said}")
+
+
+def test_a_job_that_is_told_to_end_says_so_once(make_job: MakeJob, make_step: MakeStep) -> None:
+    written = io.StringIO()
+
+    with display(console(written), every=5) as shown:
+        for state in ("RUNNING", "STOPPING", "STOPPING"):
+            shown.show(make_job(state=state, steps=[make_step()]))
+        shown.show(make_job(state="STOPPED", steps=[make_step(state="STOPPED")]))
+
+    assert written.getvalue().splitlines() == ["filesystem: RUNNING", "job: STOPPING", "filesystem: STOPPED"]
+
+
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_on_a_terminal_each_step_has_a_bar_that_fits(make_job: MakeJob, make_step: MakeStep, width: int) -> None:
     written = Terminal()
@@ -147,13 +176,47 @@ def test_on_a_terminal_counts_rate_and_message_are_there(make_job: MakeJob, make
     written = Terminal()
     progress = {"done": 30, "total": 120, "unit": "files", "message": "src/app.py"}
 
+    known = {"rate": 12.3, "eta_seconds": 130, "fraction": 0.5}
+
     with Bars(console(written, 160)) as shown:
-        shown.show(make_job(steps=[make_step(started_at=AT, progress=progress | {"done": 10})]))
-        shown.show(make_job(steps=[make_step(started_at=AT, progress=progress)]))
-        shown.show(make_job(steps=[make_step(started_at=AT, progress=progress | {"done": 60})]))
+        shown.show(make_job(steps=[make_step(started_at=AT, progress=progress) | known]))
+        shown.show(
+            make_job(steps=[make_step(started_at=AT, progress=progress | {"done": 60, "phase": "reading"}) | known])
+        )
 
     last = without_codes(written.getvalue())
-    assert re.search(r"filesystem +running .* 60/120 files +[\d,.]+/s .* src/app.py", last)
+    assert re.search(r"filesystem +running .* 60/120 files +12/s .* 2 min 10 s left +reading: src/app.py", last)
+
+
+def test_on_a_terminal_the_job_has_a_bar_of_its_own(make_job: MakeJob, make_step: MakeStep) -> None:
+    written = Terminal()
+
+    with Bars(console(written, 160)) as shown:
+        shown.show(make_job(fraction=0.25, eta_seconds=42, steps=[make_step(), make_step("docs", "WAITING")]))
+
+    assert re.search(r"^job +running .* 42 s left *$", without_codes(written.getvalue()), re.MULTILINE)
+
+
+def test_a_step_that_stands_still_is_told_once_with_what_it_was_at(make_job: MakeJob, make_step: MakeStep) -> None:
+    written = io.StringIO()
+    stalled = {"since": AT, "seconds": 75.0, "phase": "reading", "message": "src/app.py"}
+    progress = {"done": 50, "total": 100, "unit": "files", "phase": "reading", "message": "src/app.py"}
+
+    with display(console(written), every=0) as shown:
+        shown.show(make_job(steps=[make_step(progress=progress) | {"fraction": 0.34}]))
+        shown.show(make_job(steps=[make_step(progress=progress) | {"fraction": 0.34, "stalled": stalled}]))
+        shown.show(make_job(steps=[make_step(progress=progress) | {"fraction": 0.34, "stalled": stalled}]))
+        progress = progress | {"done": 60}
+        shown.show(make_job(steps=[make_step(progress=progress) | {"fraction": 0.4, "eta_seconds": 61.2}]))
+        progress = progress | {"done": 70}
+        shown.show(make_job(steps=[make_step(progress=progress) | {"fraction": 0.5, "eta_seconds": 61.2}]))
+
+    assert written.getvalue().splitlines() == [
+        "filesystem: RUNNING reading: src/app.py",
+        "filesystem: RUNNING nothing new for 1 min 15 s, at reading: src/app.py",
+        "filesystem: RUNNING reading: src/app.py",
+        "filesystem: 70/100 files (50 %, 1 min 01 s left) reading: src/app.py",
+    ]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -171,14 +234,16 @@ def test_hostile_text_does_not_reach_the_terminal(make_job: MakeJob, make_step: 
     assert r"\x1b]0;owned\x07[red]\u202e\n" in without_codes(written.getvalue())
 
 
-def test_a_bar_begins_anew_with_each_attempt(make_job: MakeJob, make_step: MakeStep) -> None:
+def test_a_bar_does_not_go_back_with_a_new_attempt(make_job: MakeJob, make_step: MakeStep) -> None:
     written = Terminal()
 
     with Bars(console(written, 160)) as shown:
-        shown.show(make_job(steps=[make_step(progress={"done": 90, "total": 100})]))
-        shown.show(make_job(steps=[make_step(attempt=2, progress={"done": 5, "total": 100})]))
+        shown.show(make_job(steps=[make_step(progress={"done": 90, "total": 100}) | {"fraction": 0.9}]))
+        shown.show(make_job(steps=[make_step(attempt=2, progress={"done": 5, "total": 100}) | {"fraction": 0.9}]))
 
-    assert "5/100" in without_codes(written.getvalue()).splitlines()[-1]
+    last = without_codes(written.getvalue()).splitlines()[-1]
+    assert "5/100" in last
+    assert "━" * 21 + "╸" in last, "nine tenths of it"
 
 
 def without_codes(text: str) -> str:

@@ -111,6 +111,7 @@ def test_a_job_that_runs_has_no_contents_yet(make_job: MakeJob) -> None:
         ({"state": "COMPLETED", "complete": True}, 0),
         ({"state": "COMPLETED", "complete": False}, 3),
         ({"state": "FAILED"}, 1),
+        ({"state": "STOPPED"}, 1),
         ({"state": "CANCELLED"}, 1),
     ],
 )

@@ -21,6 +21,7 @@ from codestory.client import (
     Patience,
     ProblemError,
     ServiceUnreachable,
+    Throttled,
     Unavailable,
     UnexpectedAnswer,
 )
@@ -70,7 +71,7 @@ def answering(*answers: Response) -> tuple[FastAPI, list[Request]]:
     """An application that gives these answers in turn, the last one for ever, and the requests that it got."""
     app, heard = FastAPI(), list[Request]()
 
-    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    @app.api_route("/{path:path}", methods=["GET", "POST", "PATCH", "DELETE"])
     async def answer(request: Request) -> Response:
         await request.body()
         heard.append(request)
@@ -154,7 +155,7 @@ def test_a_path_before_the_api_is_kept(ask: Ask, serve: Serve, make_job: MakeJob
         (404, NotFound),
         (409, Conflict),
         (422, Invalid),
-        (429, Unavailable),
+        (429, Throttled),
         (500, ProblemError),
         (503, Unavailable),
     ],
@@ -220,8 +221,17 @@ def test_a_service_that_names_no_near_time_is_not_asked_again(ask: Ask, serve: S
     assert len(heard) == 1
 
 
-@pytest.mark.parametrize(("method", "args"), [("submit", {"repository": "/srv"}), ("cancel", {"job_id": "job1"})])
-def test_what_changes_something_is_never_sent_twice(ask: Ask, serve: Serve, method: str, args: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("submit", {"repository": "/srv"}),
+        ("create_schedule", {"job": {"repository": "/srv"}, "cron": "0 3 * * *"}),
+        ("delete_schedule", {"schedule_id": "s1"}),
+    ],
+)
+def test_what_a_second_time_would_change_more_is_never_sent_twice(
+    ask: Ask, serve: Serve, method: str, args: dict[str, Any]
+) -> None:
     busy = problem(503)
     busy.headers["Retry-After"] = "0"
     app, heard = answering(busy)
@@ -230,6 +240,30 @@ def test_what_changes_something_is_never_sent_twice(ask: Ask, serve: Serve, meth
         ask(serve(app), method, **args)
 
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("cancel", {}),
+        ("stop", {}),
+        ("resume", {}),
+        ("retry", {"from_step": "filesystem"}),
+        ("change", {"priority": "high"}),
+    ],
+)
+def test_what_a_second_time_changes_nothing_more_is_sent_again(
+    ask: Ask, serve: Serve, make_job: MakeJob, method: str, args: dict[str, Any]
+) -> None:
+    busy = problem(503)
+    busy.headers["Retry-After"] = "0"
+    app, heard = answering(busy, view(make_job()))
+
+    job = ask(serve(app), method, job_id="job1", **args)
+
+    assert job.id == "job1"
+    assert len(heard) == 2
+    assert heard[1].headers["content-type"] == "application/json"
 
 
 def test_nobody_there_is_said_with_the_address(ask: Ask, nobody: str) -> None:
@@ -253,7 +287,10 @@ def test_a_request_that_may_have_arrived_is_said_to_be_so(serve: Serve) -> None:
     assert never
 
 
-@pytest.mark.parametrize("job_id", ["", "../health", "a b", "steps", "health", "resource_status", "a/cancel", "x\n"])
+@pytest.mark.parametrize(
+    "job_id",
+    ["", "../health", "a b", "steps", "health", "resource_status", "resource_limits", "schedules", "a/cancel", "x\n"],
+)
 def test_what_cannot_be_a_jobs_id_is_not_asked_for(ask: Ask, nobody: str, job_id: str) -> None:
     with pytest.raises(NotFound):
         ask(nobody, "get", job_id)

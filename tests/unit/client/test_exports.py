@@ -11,7 +11,7 @@ def test_every_name_the_sdk_exports_is_there_and_in_order() -> None:
 def test_every_error_can_be_caught_as_one() -> None:
     errors = [value for value in vars(client).values() if isinstance(value, type) and issubclass(value, Exception)]
 
-    assert len(errors) == 11
+    assert len(errors) == 12
     assert all(issubclass(error, client.CodeStoryError) for error in errors)
 
 

@@ -304,10 +304,11 @@ async def test_progress_names_each_document(tree: Tree, run: Run) -> None:
 
     await run(tree({"a.md": "", "b.md": ""}), said=said)
 
-    assert [(progress.done, progress.total, progress.message) for progress in said] == [
-        (0, 2, "a.md"),
-        (1, 2, "b.md"),
-        (2, 2, ""),
+    assert [(progress.phase, progress.done, progress.total, progress.message) for progress in said] == [
+        ("listing", 0, None, "a.md"),
+        ("parsing", 0, 2, "a.md"),
+        ("parsing", 1, 2, "b.md"),
+        ("linking", 0, None, ""),
     ]
 
 

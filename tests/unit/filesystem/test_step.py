@@ -148,10 +148,10 @@ async def test_a_file_that_vanishes_before_it_is_read_fails_alone(run: Run, tree
     root = tree({"a.py": "1", "b.py": "2", "c.py": "3"})
 
     class Deleting(list[Progress]):
-        """Deletes b.py as soon as a.py has been read."""
+        """Deletes b.py before a.py is read."""
 
         def append(self, progress: Progress) -> None:
-            if progress.message == "a.py":
+            if (progress.phase, progress.message) == ("reading", "a.py"):
                 (root / "b.py").unlink()
 
     result = await run(root, said=Deleting())
@@ -243,10 +243,12 @@ async def test_progress_goes_from_listing_to_the_last_file(run: Run, tree: Tree)
     await run(tree({"a.py": "", "src/b.py": ""}), said=said)
 
     assert [(progress.done, progress.total, progress.message) for progress in said] == [
-        (0, None, "listing a.py"),
-        (1, 2, "a.py"),
-        (2, 2, "src/b.py"),
+        (0, None, "a.py"),
+        (0, 2, "a.py"),
+        (1, 2, "src/b.py"),
+        (2, 2, ""),
     ]
+    assert [progress.phase for progress in said] == ["listing", "reading", "reading", "reading"]
 
 
 def test_the_options_explain_themselves() -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
-from codestory.client import BadAddress, ServiceUnreachable
-from codestory.contracts.api import JobList, JobView, SubmitJob
+from codestory.client import BadAddress, Invalid, ServiceUnreachable
+from codestory.contracts.api import ChangeJob, JobList, JobView, SubmitJob, Why
+from codestory.contracts.values import JobState
 from codestory.ingestion_pipeline.manager import PipelineManager
 from codestory.pipeline_file import PipelineFileError
 
@@ -24,7 +26,13 @@ def submitted() -> list[SubmitJob]:
 
 
 @pytest.fixture
-def url(serve: Serve, make_job: MakeJob, submitted: list[SubmitJob]) -> str:
+def asked() -> list[tuple[str, bytes]]:
+    """The other verbs that the service was asked for, with their bodies."""
+    return []
+
+
+@pytest.fixture
+def url(serve: Serve, make_job: MakeJob, submitted: list[SubmitJob], asked: list[tuple[str, bytes]]) -> str:
     app = FastAPI()
 
     @app.post("/v1/ingest")
@@ -44,7 +52,20 @@ def url(serve: Serve, make_job: MakeJob, submitted: list[SubmitJob]) -> str:
     async def cancel(job_id: str) -> JobView:
         return make_job(id=job_id, state="CANCELLING")
 
-    assert [submit, jobs, show, cancel]
+    @app.post("/v1/ingest/{job_id}/{verb}")
+    async def verb(job_id: str, verb: str, request: Request) -> JobView:
+        asked.append((f"{verb} {job_id}", await request.body()))
+        return make_job(id=job_id, state="STOPPING" if verb == "stop" else "PENDING")
+
+    @app.patch("/v1/ingest/{job_id}")
+    async def change(job_id: str, body: ChangeJob) -> JobView:
+        return make_job(id=job_id, priority=body.priority)
+
+    @app.get("/v1/ingest/{job_id}/why")
+    async def why(job_id: str) -> Why:
+        return Why(job=job_id, state=JobState.PENDING, text="It waits.")
+
+    assert [submit, jobs, show, cancel, verb, change, why]
     return serve(app)
 
 
@@ -148,6 +169,49 @@ def test_a_job_can_be_looked_at_waited_for_and_cancelled(url: str) -> None:
     assert manager.wait("job1", timeout=10).id == "job1"
     assert manager.cancel("job1").state == "CANCELLING"
     assert [job.id for job in manager.jobs()] == ["job1"]
+
+
+def test_a_job_can_be_started_later_after_others_and_in_part(url: str, submitted: list[SubmitJob]) -> None:
+    fields: dict[str, Any] = {
+        "mode": "update",
+        "eta": "2031-05-01T12:00:00+02:00",
+        "after": ["job0"],
+        "when": "always",
+        "dependencies": {"docs": []},
+        "resources": ["gpu"],
+    }
+
+    PipelineManager(url=url).start_job("/srv", **fields)
+    PipelineManager(url=url).start_job("/srv", countdown=90)
+    PipelineManager(url=url).start_job("/srv", on_full="fail")
+
+    assert submitted == [
+        SubmitJob.model_validate({"repository": "/srv"} | fields),
+        SubmitJob(repository="/srv", countdown=90),
+        SubmitJob.model_validate({"repository": "/srv", "on_full": "fail"}),
+    ]
+
+
+def test_a_time_without_a_zone_is_refused(url: str, submitted: list[SubmitJob]) -> None:
+    with pytest.raises(Invalid, match="eta"):
+        PipelineManager(url=url).start_job("/srv", eta="2031-05-01T12:00:00")
+
+    assert submitted == []
+
+
+def test_a_job_can_be_stopped_resumed_retried_and_put_forward(url: str, asked: list[tuple[str, bytes]]) -> None:
+    manager = PipelineManager(url=url)
+
+    assert manager.stop("job1").state == "STOPPING"
+    assert manager.resume("job1").state == "PENDING"
+    assert manager.retry("job1", from_step="docs", step_options={"docs": {"deep": True}}).state == "PENDING"
+    assert manager.prioritise("job1", "high").priority == "high"
+    assert manager.why("job1").text == "It waits."
+    assert asked == [
+        ("stop job1", b""),
+        ("resume job1", b""),
+        ("retry job1", b'{"from_step":"docs","step_options":{"docs":{"deep":true}}}'),
+    ]
 
 
 def test_the_service_that_is_named_in_the_environment_is_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

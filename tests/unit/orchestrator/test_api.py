@@ -9,20 +9,29 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from codestory.contracts.api import (
+    ChangeJob,
+    ChangeResourceLimits,
+    ChangeResources,
+    ChangeStep,
     Check,
     Health,
+    Holders,
     JobView,
     Problem,
     ResourceStatus,
+    RetryJob,
     StatusMessage,
     StepStatus,
+    StepView,
     SubmitJob,
+    TagStatus,
+    Why,
 )
 from codestory.contracts.jobs import Repository
-from codestory.contracts.values import JobState, Priority, now
+from codestory.contracts.values import JobState, Priority, StepState, now
 from codestory.repository_identity import RepositoryError
 from codestory_orchestrator import errors
 from codestory_orchestrator.api import ApiSettings, create_app
@@ -56,6 +65,7 @@ class ScriptedIngestion:
         self.fails = fails
         self.asked: list[SubmitJob] = []
         self.limits: list[int] = []
+        self.said: list[BaseModel] = []
         self.state = JobState.CANCELLING
         self.is_ready = True
         self.checks = {"nats": Check(status="pass")}
@@ -81,6 +91,47 @@ class ScriptedIngestion:
     async def cancel(self, job_id: str) -> JobView:
         await self.show(job_id)
         return self._answer(view(self.state))
+
+    async def show_step(self, job_id: str, step: str) -> StepView:
+        await self.show(job_id)
+        return self._answer(StepView(name=step, state=StepState.READY, attempt=1, retries=0, max_retries=3))
+
+    async def stop(self, job_id: str) -> JobView:
+        await self.show(job_id)
+        return self._answer(view(self.state))
+
+    async def resume(self, job_id: str) -> JobView:
+        return await self.show(job_id)
+
+    async def retry(self, job_id: str, request: RetryJob) -> JobView:
+        self.said.append(request)
+        return await self.show(job_id)
+
+    async def change(self, job_id: str, request: ChangeJob) -> JobView:
+        self.said.append(request)
+        return await self.show(job_id)
+
+    async def why(self, job_id: str) -> Why:
+        await self.show(job_id)
+        return self._answer(Why(job=job_id, state=JobState.RUNNING, text="It runs."))
+
+    async def change_resources(self, request: ChangeResources) -> ResourceStatus:
+        self.said.append(request)
+        return self._answer(ResourceStatus(available_tokens=5, max_tokens=request.max_tokens))
+
+    async def holders(self) -> Holders:
+        return self._answer(Holders(available_tokens=3, max_tokens=4, holders=()))
+
+    async def resource_limits(self) -> list[TagStatus]:
+        return self._answer([TagStatus(tag="gpu", limit=1, held=1)])
+
+    async def change_resource_limits(self, request: ChangeResourceLimits) -> list[TagStatus]:
+        self.said.append(request)
+        return self._answer([TagStatus(tag="gpu", limit=2, held=1)])
+
+    async def change_step(self, step: str, request: ChangeStep) -> StepStatus:
+        self.said.append(request)
+        return self._answer(StepStatus(name=step, version="1", concurrency=request.concurrency))
 
     async def watch(self, job_id: str) -> AsyncIterator[StatusMessage]:
         yield StatusMessage(kind="ended", seq=1, job=await self.show(job_id), at=now())
@@ -226,6 +277,7 @@ async def test_metrics_are_those_of_the_process() -> None:
         errors.UnknownOption("scan", "x\x1b[31m", []),
         errors.InvalidOption("scan", "depth", "no number"),
         errors.PipelineInvalid("The pipeline goes in a circle."),
+        errors.Throttled("all 4 tokens are held"),
         errors.ConfigInvalid("pipeline_config.yml:7: unknown key 'x'"),
         errors.ServiceUnavailable(),
     ],
@@ -253,26 +305,88 @@ ROUTES = [
     ("POST", "/v1/ingest"),
     ("GET", "/v1/ingest"),
     ("GET", f"/v1/ingest/{JOB}"),
+    ("PATCH", f"/v1/ingest/{JOB}"),
     ("POST", f"/v1/ingest/{JOB}/cancel"),
+    ("POST", f"/v1/ingest/{JOB}/stop"),
+    ("POST", f"/v1/ingest/{JOB}/resume"),
+    ("POST", f"/v1/ingest/{JOB}/retry"),
+    ("GET", f"/v1/ingest/{JOB}/why"),
+    ("GET", f"/v1/ingest/{JOB}/steps/scan"),
     ("GET", "/v1/ingest/resource_status"),
+    ("PATCH", "/v1/ingest/resource_status"),
+    ("GET", "/v1/ingest/resource_status/holders"),
+    ("GET", "/v1/ingest/resource_limits"),
+    ("PATCH", "/v1/ingest/resource_limits"),
     ("GET", "/v1/ingest/steps"),
+    ("PATCH", "/v1/ingest/steps/scan"),
     ("GET", "/v1/ingest/health"),
     ("GET", "/readyz"),
 ]
+
+
+#: What the routes take that must be given something.
+BODIES: dict[tuple[str, str], JsonValue] = {
+    ("POST", "/v1/ingest"): {**ASK},
+    ("PATCH", f"/v1/ingest/{JOB}"): {"priority": "high"},
+    ("PATCH", "/v1/ingest/resource_status"): {"max_tokens": 8},
+    ("PATCH", "/v1/ingest/resource_limits"): {"limits": {"gpu": 2, "tpu": None}},
+    ("PATCH", "/v1/ingest/steps/scan"): {"concurrency": 3},
+}
+
+
+async def test_limits_are_changed_and_shown() -> None:
+    ingestion = ScriptedIngestion()
+
+    answers = [await call(*route, ingestion, json=body) for route, body in BODIES.items() if route[0] == "PATCH"][1:]
+
+    assert [answer.json() for answer in answers] == [
+        {"available_tokens": 5, "max_tokens": 8},
+        [{"tag": "gpu", "limit": 2, "held": 1}],
+        StepStatus(name="scan", version="1", concurrency=3).model_dump(mode="json"),
+    ]
+    assert ingestion.said[1:] == [
+        ChangeResources(max_tokens=8),
+        ChangeResourceLimits(limits={"gpu": 2, "tpu": None}),
+        ChangeStep(concurrency=3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("resource_status", {"max_tokens": 0}),
+        ("resource_status", {"max_tokens": 100_001}),
+        ("resource_status", {"max_tokens": 4, "tokens": 4}),
+        ("resource_status", {}),
+        ("resource_limits", {"limits": {"GPU": 1}}),
+        ("resource_limits", {"limits": {"gpu": -1}}),
+        ("resource_limits", {"gpu": 1}),
+        ("steps/scan", {"concurrency": 0}),
+        ("steps/scan", {"concurrency": 1001}),
+    ],
+)
+async def test_a_limit_that_makes_no_sense_is_refused(path: str, body: JsonValue) -> None:
+    ingestion = ScriptedIngestion()
+
+    response = await call("PATCH", f"/v1/ingest/{path}", ingestion, json=body)
+
+    assert problem(response).errors
+    assert response.status_code == 422
+    assert not ingestion.said
 
 
 def test_the_routes_tested_for_their_errors_are_all_that_there_are() -> None:
     paths = APP.openapi()["paths"]
     stated = {(method.upper(), path) for path, operations in paths.items() for method in operations}
 
-    tested = {(method, path.replace(JOB, "{job_id}")) for method, path in ROUTES}
+    tested = {(m, path.replace(JOB, "{job_id}").replace("steps/scan", "steps/{step}")) for m, path in ROUTES}
 
     assert stated - tested == {("GET", "/livez"), ("GET", "/metrics")}  # They ask nobody.
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_no_error_of_any_route_shows_what_went_on_inside(method: str, path: str) -> None:
-    body = {"json": ASK} if (method, path) == ("POST", "/v1/ingest") else {}
+    body = {"json": BODIES[method, path]} if (method, path) in BODIES else {}
 
     lost = await call(method, path, ScriptedIngestion(errors.ServiceUnavailable()), **body)
     bug = await call(method, path, ScriptedIngestion(RuntimeError("password=hunter2")), **body)

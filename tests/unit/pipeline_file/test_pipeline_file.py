@@ -96,6 +96,24 @@ def test_everything_that_a_file_can_state_is_read() -> None:
             id="on itself",
         ),
         pytest.param(
+            "steps:\n  - name: a\n    resources: [gpu, G P]\n    when: maybe\nresource_limits:\n  GPU: 1\n  x: one",
+            "f.yml:3: steps[0].resources[1]: must be a tag: lower-case letters, digits, - and _, a letter first\n"
+            "f.yml:4: steps[0].when: must be success or always\n"
+            "f.yml:6: resource_limits.GPU: must be a tag: lower-case letters, digits, - and _, a letter first\n"
+            "f.yml:7: resource_limits.x: must be a whole number",
+            id="tags",
+        ),
+        pytest.param(
+            "steps:\n  - name: a\n    resources:\n      - gpu\n      - gpu\nresource_limits: 1",
+            "f.yml:6: resource_limits: must be a mapping (key: value)",
+            id="limits of nothing",
+        ),
+        pytest.param(
+            "steps:\n  - name: a\n    resources:\n      - gpu\n      - gpu",
+            "f.yml:5: step 'a' names the resource 'gpu' twice: it holds one of each",
+            id="tagged twice",
+        ),
+        pytest.param(
             "steps:\n  - name: Big Step\n    concurrency: '1'\n  - concurrency: yes",
             "f.yml:2: steps[0].name: must be a name: lower-case letters, digits and _, a letter first\n"
             "f.yml:3: steps[0].concurrency: must be a whole number\n"

@@ -246,7 +246,8 @@ async def test_progress_leads_to_the_last_summary_and_the_writing(workplace: Mak
     summaries = [(said.done, said.total) for said in shop.said if said.unit == "summaries" and said.total]
     assert summaries == sorted(summaries)
     assert summaries[-1] == (16, 16)
-    assert shop.said[-1].message == "writing the graph"
+    assert shop.said[-1].phase == "writing"
+    assert "shop/" in "".join(said.message for said in shop.said if said.phase == "summarizing")
 
 
 def test_the_options_explain_themselves() -> None:

@@ -7,6 +7,9 @@ from codestory_blarify.hierarchy import Hierarchy
 from codestory_blarify.references import Engine, External, Reference, References
 from codestory_blarify.shadow import Shadow
 
+#: How the gap of a whole language begins.
+NO_REFERENCES = "references of "
+
 
 @dataclass
 class Found:
@@ -35,4 +38,4 @@ class Found:
         """The hierarchy of its languages stands without references."""
         self.engaged |= engine.languages
         for language in sorted(engine.languages & self.shadow.languages):
-            self.shadow.gap(f"references of {language}", reason[:1024], failed=True)
+            self.shadow.gap(f"{NO_REFERENCES}{language}", reason[:1024], failed=True)

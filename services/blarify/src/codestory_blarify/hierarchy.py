@@ -150,6 +150,7 @@ class _Reading:
         self.ended = False
         self._shadow, self._hierarchy, self._paths, self._progress = shadow, hierarchy, paths, progress
         self._lines: list[_DefinitionLine] = []  # of the file at hand
+        self._say()
 
     def line(self, text: bytes) -> None:
         try:
@@ -166,12 +167,16 @@ class _Reading:
             case _FileLine():
                 self._file(line)
 
+    def _say(self) -> None:
+        """The file that the program is at now."""
+        total, left = len(self._shadow.files), len(self._paths) - self.done
+        self._progress(total - left, total, self._shadow.files[self._paths[self.done]].path if left else "")
+
     def _file(self, line: _FileLine) -> None:
         lines, self._lines = self._lines, []
         path = self._shadow.files[line.path].path
         self.done += 1
-        total = len(self._shadow.files)
-        self._progress(total - len(self._paths) + self.done, total, path)
+        self._say()
         if line.error:
             self._shadow.gap(path, f"{FAILED} ({line.error})", failed=True)
             return

@@ -70,7 +70,7 @@ class Engine(Protocol):
         definitions: Sequence[Definition],
         progress: Callable[[int, int, str], None],
     ) -> References:
-        """After `prepare` with the same folders. `progress`: files done, of how many, the last one's path."""
+        """After `prepare` with the same folders. `progress`: files done, of how many, the path of the one at hand."""
         ...
 
 

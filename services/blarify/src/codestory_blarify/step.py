@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from codestory import cancelling
 from codestory.graph import Label
@@ -17,12 +19,16 @@ from codestory_blarify.references import Engine, EngineFailed, EngineKilled
 from codestory_blarify.result import result
 from codestory_blarify.rows import Rows
 from codestory_blarify.settings import BlarifySettings
+from codestory_blarify.unchanged import Reading
 from codestory_blarify.workplace import place_for, private_folder
 
 #: What the programs write: Pyrefly's report has thousands of small files of the standard library, then about six times
 #: the sources. On a disk that costs more time than all the rest.
 _REPORTS = 64 * 1024**2
 _REPORTS_TIMES = 8
+
+#: Why an update computed the whole.
+CHANGED = "sources have changed, or what reads them"
 
 
 class Options(BaseModel):
@@ -48,8 +54,17 @@ class BlarifyStep(PipelineStep[Options]):
 
     name = "blarify"
     owns = (Label.CLASS, Label.FUNCTION, Label.METHOD, Label.EXTERNAL)
+    phases: ClassVar = {"listing": 1, "copying": 3, "parsing": 22, "references": 26, "writing": 48}
 
     async def execute(self, ctx: StepContext[Options]) -> StepResult:
+        return await self._run(ctx)
+
+    async def update(self, ctx: StepContext[Options]) -> StepResult:
+        """Where no source has changed, nothing is computed. Else all is: what a reference means, other files decide
+        (docs/decisions/0018-update-mode.md)."""
+        return await self._run(ctx, updating=True)
+
+    async def _run(self, ctx: StepContext[Options], *, updating: bool = False) -> StepResult:
         settings = BlarifySettings()
         if not settings.python.exists():
             raise StepError(
@@ -62,8 +77,16 @@ class BlarifyStep(PipelineStep[Options]):
             private_folder(settings.blarify_copy_dir or place_for(size)) as tree,
             private_folder(settings.blarify_copy_dir or place_for(_REPORTS + _REPORTS_TIMES * size)) as work,
         ):
-            found = await _find(ctx, settings, entries, tree, work)
-        return await _written(ctx, found)
+            copied = shadow.copy(
+                ctx.files, entries, tree, max_bytes=ctx.options.max_file_bytes, progress=_said(ctx, "copying")
+            )
+            reading = Reading.of(copied, settings)
+            known = reading.known(ctx.remembered) if updating else None
+            if known:
+                return _updated(known, f"no source has changed: {known.summary}", {"sources.changed": 0})
+            found = await _find(ctx, settings, copied, work)
+        written = await _written(ctx, found)
+        return reading.remember(_updated(written, written.summary, {"whole": CHANGED}) if updating else written)
 
 
 def _entries(ctx: StepContext[Options]) -> Sequence[Entry]:
@@ -74,19 +97,14 @@ def _entries(ctx: StepContext[Options]) -> Sequence[Entry]:
     entries: list[Entry] = []
     for entry in walk:
         if len(entries) % 1000 == 0:
-            ctx.progress(0, None, "files", f"listing {entry.path}")
+            ctx.progress(len(entries), None, "files", entry.path, phase="listing")
         entries.append(entry)
     return entries
 
 
-async def _find(
-    ctx: StepContext[Options], settings: BlarifySettings, entries: Sequence[Entry], tree: Path, work: Path
-) -> Found:
+async def _find(ctx: StepContext[Options], settings: BlarifySettings, copied: shadow.Shadow, work: Path) -> Found:
     """All that is to be known of the sources. The engines' programs run while Blarify parses."""
-    options = ctx.options
-    copied = shadow.copy(
-        ctx.files, entries, tree, max_bytes=options.max_file_bytes, progress=_said(ctx, "files", "copying")
-    )
+    options, tree = ctx.options, copied.tree
     found = Found(copied)
     engines = [engine for engine in _engines(settings) if options.references and engine.languages & copied.languages]
     rooms = {engine.name: _folder(work, engine.name) for engine in engines}
@@ -97,7 +115,7 @@ async def _find(
             _folder(work, "hierarchy"),
             settings,
             store_source=options.store_source,
-            progress=_said(ctx, "files", "parsing"),
+            progress=_said(ctx, "parsing"),
         )
         for engine, prepared in zip(engines, preparing, strict=True):
             await _take(ctx, engine, prepared, rooms[engine.name], found)
@@ -115,8 +133,10 @@ async def _take(
 ) -> None:
     """What one engine has found, or why it has found nothing."""
     try:
+        if not prepared.done():
+            ctx.progress(0, None, "files", f"{engine.name} reads them all", phase="references")
         await prepared
-        definitions, said = found.hierarchy.definitions, _said(ctx, "files", "references")
+        definitions, said = found.hierarchy.definitions, _said(ctx, "references")
         references = await engine.references(found.shadow.tree, room, definitions, said)
     except EngineKilled as error:
         raise TemporaryStepError(str(error)) from error
@@ -133,13 +153,17 @@ async def _written(ctx: StepContext[Options], found: Found) -> StepResult:
     written = await ctx.graph.replace(
         rows.nodes(found.modules),
         rows.relationships(),
-        progress=lambda done, total: ctx.progress(done, total, "rows", "writing the graph"),
+        progress=lambda done, total: ctx.progress(done, total, "rows", phase="writing"),
     )
     return result(found, rows, written, asked=ctx.options.references)
 
 
-def _said(ctx: StepContext[Options], unit: str, phase: str) -> Callable[[int, int, str], None]:
-    return lambda done, total, path: ctx.progress(done, total, unit, f"{phase} {path}")
+def _updated(result: StepResult, summary: str, update: dict[str, JsonValue]) -> StepResult:
+    return replace(result, summary=summary, details={"update": update, **result.details})
+
+
+def _said(ctx: StepContext[Options], phase: str) -> Callable[[int, int, str], None]:
+    return lambda done, total, path: ctx.progress(done, total, "files", path, phase=phase)
 
 
 def _folder(work: Path, name: str) -> Path:

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -82,6 +82,7 @@ class DocumentationGrapherStep(PipelineStep[Options]):
 
     name = "documentation_grapher"
     owns = (Label.DOCUMENT, Label.SECTION)
+    phases: ClassVar = {"listing": 1, "parsing": 75, "linking": 9, "writing": 15}
 
     async def execute(self, ctx: StepContext[Options]) -> StepResult:
         options, reading = ctx.options, _read(ctx)
@@ -103,7 +104,7 @@ class DocumentationGrapherStep(PipelineStep[Options]):
         written = await ctx.graph.replace(
             nodes,
             relationships,
-            progress=lambda done, total: ctx.progress(done, total, "rows", "writing the graph"),
+            progress=lambda done, total: ctx.progress(done, total, "rows", phase="writing"),
         )
         return _result(reading, links, nodes, relationships, written)
 
@@ -134,13 +135,15 @@ def _read(ctx: StepContext[Options]) -> _Reading:
     for entry in ctx.files.walk(ignore=options.ignore, use_gitignore=options.use_gitignore):
         if entry.kind is Kind.DIRECTORY:
             continue
+        if len(reading.files) % 1000 == 0:
+            ctx.progress(len(reading.files), None, "files", entry.path, phase="listing")
         reading.files.append(entry.path)
         if formats.selected(entry.path, options.include, options.exclude):
             wanted.append(entry)
     for done, entry in enumerate(wanted):
-        ctx.progress(done, len(wanted), "documents", entry.path)
+        ctx.progress(done, len(wanted), "documents", entry.path, phase="parsing")
         _read_one(ctx.files, entry, options, reading)
-    ctx.progress(len(wanted), len(wanted), "documents")
+    ctx.progress(0, None, "documents", phase="linking")
     return reading
 
 

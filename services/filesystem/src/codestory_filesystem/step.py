@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -39,6 +40,7 @@ class FileSystemStep(PipelineStep[Options]):
 
     name = "filesystem"
     owns = (Label.REPOSITORY, Label.DIRECTORY, Label.FILE)
+    phases: ClassVar = {"listing": 5, "reading": 25, "writing": 70}
 
     async def execute(self, ctx: StepContext[Options]) -> StepResult:
         options, tally = ctx.options, Tally()
@@ -52,7 +54,7 @@ class FileSystemStep(PipelineStep[Options]):
             _followed(ctx, nodes, entries),
             rows.relationships(await held.symbols(ctx.graph)),
             volatile={"ingested_at": datetime.now(UTC).isoformat()},
-            progress=lambda done, total: ctx.progress(done, total, "rows", "writing the graph"),
+            progress=lambda done, total: ctx.progress(done, total, "rows", phase="writing"),
         )
         return _result(walk, tally, written)
 
@@ -61,7 +63,7 @@ def _listed(ctx: StepContext[Options], walk: Walk) -> Iterator[Entry]:
     """The entries, while telling how many there are so far."""
     for count, entry in enumerate(walk):
         if count % 1000 == 0:
-            ctx.progress(0, None, "files", f"listing {entry.path}")
+            ctx.progress(count, None, "files", entry.path, phase="listing")
         yield entry
     for problem in walk.problems:
         ctx.log.warning(
@@ -71,14 +73,17 @@ def _listed(ctx: StepContext[Options], walk: Walk) -> Iterator[Entry]:
 
 
 def _followed(ctx: StepContext[Options], nodes: Iterator[Node], entries: list[Entry]) -> Iterator[Node]:
-    """The nodes, while telling which file is read."""
+    """The nodes, while telling which file is at hand. After the repository's comes one for each entry, which is read
+    when its node is taken."""
     total = sum(entry.kind is not Kind.DIRECTORY for entry in entries)
     done = 0
-    for node in nodes:
-        if node.label == Label.FILE:
+    yield next(nodes)
+    for entry in entries:
+        if entry.kind is not Kind.DIRECTORY:
+            ctx.progress(done, total, "files", entry.path, phase="reading")
             done += 1
-            ctx.progress(done, total, "files", str(node.properties["path"]))
-        yield node
+        yield next(nodes)
+    ctx.progress(done, total, "files", phase="reading")
 
 
 def _result(walk: Walk, tally: Tally, written: dict[str, int]) -> StepResult:

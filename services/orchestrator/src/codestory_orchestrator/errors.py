@@ -2,6 +2,8 @@
 
 IngestionError
 ├── JobNotFound          404
+├── ScheduleNotFound     404
+├── StepNotFound         404
 ├── JobConflict          409
 ├── NameTaken            409
 ├── OutsideRoots         403
@@ -11,6 +13,9 @@ IngestionError
 ├── UnknownOption        422
 ├── InvalidOption        422
 ├── OptionsTooLarge      422
+├── UnknownJob           422
+├── ScheduleInvalid      422
+├── Throttled            429
 ├── ConfigInvalid        503
 └── ServiceUnavailable   503
 """
@@ -43,14 +48,46 @@ class JobNotFound(IngestionError):
         super().__init__(f"There is no job {_quoted(job_id)}.")
 
 
+class ScheduleNotFound(IngestionError):
+    """There is no such schedule."""
+
+    status = 404
+    code = "schedule_not_found"
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"There is no schedule {_quoted(schedule_id)}.")
+
+
+class StepNotFound(IngestionError):
+    """The job has no such step."""
+
+    status = 404
+    code = "step_not_found"
+
+    def __init__(self, job_id: str, step: str, known: Iterable[str]) -> None:
+        super().__init__(f"The job {_quoted(job_id)} has no step {_quoted(step)} ({suggestion(step, known)}).")
+
+
 class JobConflict(IngestionError):
     """The job is in a state that does not allow this."""
 
     status = 409
     code = "job_conflict"
 
-    def __init__(self, job_id: str, state: str) -> None:
-        super().__init__(f"The job {_quoted(job_id)} is {state}: nothing was changed.")
+    def __init__(self, job_id: str, why: str) -> None:
+        """`why`: how the sentence goes on after `The job … is`."""
+        super().__init__(f"The job {_quoted(job_id)} is {why}. Nothing was changed.")
+
+
+class UnknownJob(IngestionError):
+    """A job that is to be waited for is not known."""
+
+    status = 422
+    code = "unknown_job"
+
+    def __init__(self, job_ids: Sequence[str]) -> None:
+        listed = ", ".join(_quoted(job_id) for job_id in job_ids)
+        super().__init__(f"`after` names {listed}, which this service does not know: nothing would ever release it.")
 
 
 class NameTaken(IngestionError):
@@ -130,6 +167,26 @@ class OptionsTooLarge(IngestionError):
 
     status = 422
     code = "options_too_large"
+
+
+class ScheduleInvalid(IngestionError):
+    """The schedule names no times that can be met."""
+
+    status = 422
+    code = "schedule_invalid"
+
+
+class Throttled(IngestionError):
+    """There is no room to start the job at once."""
+
+    status = 429
+    code = "throttled"
+    retry_after = 5
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The job cannot start at once: {why}. Nothing was started. Ask again later, or with `on_full: wait`."
+        )
 
 
 class ConfigInvalid(IngestionError):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from datetime import datetime
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from codestory.bus import Bus, BusLost, Stored, TooLarge, parsed
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import KINDS, TERMINAL, StepEnded, StepFailed
 from codestory.contracts.jobs import Job
-from codestory.contracts.values import Reason, now
+from codestory.contracts.values import Reason
 from codestory.puller import Puller
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
@@ -42,7 +43,11 @@ class Handlers:
 
     async def apply(self, job_id: str, messages: list[Msg]) -> None:
         """One job's news, oldest first."""
-        news = [heard for msg in messages if (heard := parse(msg.subject, msg.data, msg.metadata.sequence.stream))]
+        news = [
+            heard
+            for msg in messages
+            if (heard := parse(msg.subject, msg.data, msg.metadata.sequence.stream, msg.metadata.timestamp))
+        ]
         unchanged = await self.learn(job_id, news)
         if unchanged and any(msg.metadata.num_delivered > 1 for msg in messages):
             await self.reconciler.mend(unchanged, ended=True)  # whoever wrote it may have died before sending
@@ -78,7 +83,7 @@ class Handlers:
 
     async def hear_again(self, job_id: str, event: Stored) -> None:
         """The record does not know how its step ended, and nobody will be told any more: the delivery was lost."""
-        if heard := parse(event.subject, event.data, event.sequence):
+        if heard := parse(event.subject, event.data, event.sequence, event.at):
             await self.learn(job_id, [heard])
 
     async def follow(self, before: Job, job: Job, commands: list[RunStep], news: list[Heard]) -> None:
@@ -116,21 +121,23 @@ def advance_all(job: Job, news: list[Heard]) -> tuple[Job, list[RunStep]]:
     return job, wanted
 
 
-def parse(subject: str, data: bytes, sequence: int) -> Heard | None:
-    """None: nothing of ours. An unreadable event must neither stop an orchestrator nor leave its job without end."""
+def parse(subject: str, data: bytes, sequence: int, at: datetime) -> Heard | None:
+    """None: nothing of ours. An unreadable event must neither stop an orchestrator nor leave its job without end.
+
+    `at`: when the server stored it. The clocks of workers may differ from it, and from each other."""
     *_, step, kind = subject.split(".")
     model = KINDS.get(kind)
     if model is None:
         return None
     try:
-        return step, model.model_validate_json(data), sequence
+        return step, model.model_validate_json(data).model_copy(update={"at": at}), sequence
     except ValidationError as error:
         log.warning("event.unreadable", subject=subject[:200], error=str(error)[:500])
         attempt = parsed(data).get("attempt")
         if kind not in TERMINAL or not isinstance(attempt, int):
             return None
         message = f"how it ended ({kind}) cannot be read"
-        failed = StepFailed(attempt=attempt, worker="", at=now(), reason=Reason.UNREADABLE, message=message)
+        failed = StepFailed(attempt=attempt, worker="", at=at, reason=Reason.UNREADABLE, message=message)
         return step, failed, sequence
 
 

@@ -10,32 +10,53 @@ from pathlib import Path
 
 from codestory import pipeline_file, repository_identity, telemetry
 from codestory.bus import LOST, Bus, Refused
-from codestory.contracts.api import Check, Health, JobView, ResourceStatus, StatusMessage, StepStatus, SubmitJob
+from codestory.contracts import api
+from codestory.contracts.api import (
+    ChangeJob,
+    ChangeResourceLimits,
+    ChangeResources,
+    ChangeStep,
+    Check,
+    Health,
+    JobView,
+    ResourceStatus,
+    RetryJob,
+    StatusMessage,
+    StepStatus,
+    StepView,
+    SubmitJob,
+    TagStatus,
+    Why,
+)
 from codestory.contracts.jobs import Job, Repository
-from codestory.contracts.plans import PipelineConfig
-from codestory.contracts.values import JobState, now
-from codestory_orchestrator import pipeline, submission
+from codestory.contracts.plans import PipelineConfig, StepPlan
+from codestory.contracts.values import OnFull
+from codestory_orchestrator import control, pipeline, submission
 from codestory_orchestrator.errors import (
     ConfigInvalid,
-    JobConflict,
     JobNotFound,
     OptionsTooLarge,
     RepositoryRefused,
     ServiceUnavailable,
+    StepNotFound,
+    Throttled,
+    UnknownJob,
 )
 from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth
+from codestory_orchestrator.holders import Holders
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
+from codestory_orchestrator.resources import Resources
 from codestory_orchestrator.settings import OrchestratorSettings
-from codestory_orchestrator.store import JobStore
+from codestory_orchestrator.store import JobStore, QueueEntry
+from codestory_orchestrator.timers import Timers
 from codestory_orchestrator.topology import Topology
-from codestory_orchestrator.views import job_view
+from codestory_orchestrator.verbs import LARGEST_JOB, Verbs
+from codestory_orchestrator.why import Explainer
 
 log = telemetry.logger(__name__)
 
-#: Bytes of a new job's record. It grows while it runs, and the bus takes a million.
-LARGEST_JOB = 256 * 1024
 SEVERITY = ("pass", "warn", "fail")
 
 
@@ -48,95 +69,207 @@ class Ingestion:
         registry: Registry,
         reconciler: Reconciler,
         feed: Feed,
+        timers: Timers,
         topology: Topology,
         graph: GraphHealth,
         settings: OrchestratorSettings,
     ) -> None:
         self.bus, self.store, self.registry, self.reconciler, self.feed = bus, store, registry, reconciler, feed
-        self.topology, self.graph, self.settings = topology, graph, settings
+        self.timers, self.topology, self.graph, self.settings = timers, topology, graph, settings
+        self.verbs = Verbs(bus, store, registry, reconciler, settings)
+        self.holding = Holders(bus, store, topology.limits)
+        self.resources = Resources(bus, topology.limits, registry, self.holding, self.config)
+        self.explainer = Explainer(bus, store, self.holding, feed, settings)
         self._concurrencies: dict[str, int] = {}
         #: The other orchestrators whose pipeline_config.yml says something else.
         self.differing: Callable[[], tuple[str, ...]] = tuple
 
-    async def submit(self, request: SubmitJob) -> JobView:
-        """Make a job and start it, or stand it in line behind the others on its repository."""
+    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "") -> JobView:
+        """Make a job and start it, put it off, or stand it in line behind the others on its repository.
+
+        With a `job_id` that exists already: that job, as it is."""
         self._connected()
-        path = submission.allowed(Path(request.repository), self.settings.repository_roots)
-        repository = await asyncio.to_thread(_identify, path, request.name)
-        config = request.pipeline or await asyncio.to_thread(self.config)
-        plan = submission.plan(request, config, self.registry.steps)
+        if job_id and await self._exists(job_id):
+            return await self.show(job_id)
+        repository, config, plan = await self._planned(request)
+        deployed = await asyncio.to_thread(self._deployed, config) if request.pipeline else config
+        at = self.bus.now()
         with telemetry.submit_span() as span:
             job = pipeline.make(
-                new_id(), repository, plan, at=now(), priority=request.priority, traceparent=telemetry.traceparent(span)
+                job_id or new_id(),
+                repository,
+                plan,
+                at=at,
+                priority=request.priority,
+                mode=request.mode,
+                due_at=request.eta if request.countdown is None else at + timedelta(seconds=request.countdown),
+                schedule=schedule,
+                after=tuple(dict.fromkeys(request.after)),
+                when=request.when,
+                on_full=request.on_full,
+                later=submission.later(plan, deployed),
+                traceparent=telemetry.traceparent(span),
             )
             if len(job.model_dump_json()) > LARGEST_JOB:
                 raise OptionsTooLarge
             try:
+                await self._refuse_unknown(job.after)
                 await self.tune()
-                return await self._start(job)
+                return await (self._start(job) if job.eligible else self._put_off(job))
             except LOST as error:
                 raise ServiceUnavailable from error
+
+    async def check(self, request: SubmitJob) -> None:
+        """Refuse what `submit` would refuse now, of the request itself."""
+        self._connected()
+        await self._planned(request)
+
+    async def _planned(self, request: SubmitJob) -> tuple[Repository, PipelineConfig, tuple[StepPlan, ...]]:
+        path = submission.allowed(Path(request.repository), self.settings.repository_roots)
+        repository = await asyncio.to_thread(_identify, path, request.name)
+        config = request.pipeline or await asyncio.to_thread(self.config)
+        return repository, config, submission.plan(request, config, self.registry.steps)
+
+    async def _put_off(self, job: Job) -> JobView:
+        """Not in line yet, where it would hold up who comes before it: only its repository's name is bound."""
+        await self.store.join(job.repository, repository_identity.origin(job.repository), None, moved=_gone)
+        await self._record(job)
+        with suppress(*LOST):
+            await self.reconciler.mend(job)
+            await self.reconciler.ready(job)  # the jobs that it comes after may have ended already
+        return await self._view(job)
 
     async def _start(self, job: Job) -> JobView:
         """In line first, then the record: an entry without a record is dropped, a record without an entry gets one."""
         origin = repository_identity.origin(job.repository)
-        first = await self.store.join(job.repository, origin, job.id, job.created_at, moved=_gone)
-        slow = now() - job.created_at > timedelta(seconds=self.settings.queue_entry_seconds / 2)
+        entry = QueueEntry(job=job.id, at=job.created_at, priority=job.priority)
+        first = await self.store.join(job.repository, origin, entry, moved=_gone)
+        slow = self.bus.now() - job.created_at > timedelta(seconds=self.settings.queue_entry_seconds / 2)
         at_once = first and not slow  # a place that was not taken in time may be another's: then look again
-        job, commands = pipeline.begin(job, now()) if at_once else (job, [])
-        if not await self.store.write(job, 0):
-            raise Refused({"description": f"the id {job.id} is taken"})
-        log.info(
-            "job.submitted", job_id=job.id, repository=job.repository.name, first=first, traceparent=job.traceparent
-        )
+        if job.on_full is OnFull.FAIL:
+            return await self._start_or_fail(job, first=first)
+        job, commands = pipeline.begin(job, self.bus.now()) if at_once else (job, [])
+        await self._record(job)
         with suppress(*LOST):  # the job is recorded: what could not be sent now the reconciler sends
             await self.reconciler.dispatcher.send(job, commands)
             if not at_once:
                 await self.reconciler.start_next(job.repository.id)  # the one before may have ended in between
+        return await self._view(job)
+
+    async def _start_or_fail(self, job: Job, *, first: bool) -> JobView:
+        """Admitted at once, or refused. One of the steps that begin it is enough: then it has begun."""
+        dispatcher = self.reconciler.dispatcher
+        begun, commands = pipeline.begin(job, self.bus.now())
+        full = "" if first else "another job on this repository has not ended"
+        full = full or await dispatcher.room_for([command.step for command in commands], begun)
+        if full:
+            await self.store.leave(job.repository.id, job.id)
+            raise Throttled(full)
+        await self._record(begun)
+        admitted = [await dispatcher.admit_now(begun, command) for command in commands]
+        if not any(admitted):
+            full = "another was faster"
+            await self.store.change(job.id, lambda job: control.give_up(job, f"throttled: {full}", self.bus.now()))
+            await self.verbs.cancel(job.id)
+            raise Throttled(full)
+        with suppress(*LOST):
+            rest = [command for command, done in zip(commands, admitted, strict=True) if not done]
+            await dispatcher.send(begun, rest)
+        return await self._view(begun)
+
+    async def _record(self, job: Job) -> None:
+        if not await self.store.write(job, 0):
+            raise Refused({"description": f"the id {job.id} is taken"})
+        log.info("job.submitted", job_id=job.id, repository=job.repository.name, traceparent=job.traceparent)
+
+    async def _view(self, job: Job) -> JobView:
         now_it_is = await self.store.read(job.id, fresh=False) or (job, 0)
-        return job_view(*now_it_is, waits_for=self.store.waits_for(job))
+        return await self.feed.view(*now_it_is)
+
+    async def _exists(self, job_id: str) -> bool:
+        try:
+            return await self.store.read(job_id) is not None
+        except LOST as error:
+            raise ServiceUnavailable from error
+
+    async def _refuse_unknown(self, job_ids: tuple[str, ...]) -> None:
+        if unknown := [job_id for job_id in job_ids if await self.store.read(job_id, fresh=False) is None]:
+            raise UnknownJob(unknown)
+
+    def _deployed(self, config: PipelineConfig) -> PipelineConfig:
+        """The deployment's pipeline, which knows what builds on a step that a request runs alone."""
+        try:
+            return self.config()
+        except ConfigInvalid:
+            return config
 
     async def show(self, job_id: str) -> JobView:
         try:
             found = await self.store.read(job_id)
             if not found:
                 raise JobNotFound(job_id)
-            job, revision = found
-            return job_view(job, revision, waits_for=self.store.waits_for(job), progress=await self.feed.progress(job))
+            return await self.feed.view(*found)
         except LOST as error:
             raise ServiceUnavailable from error
 
     async def list_jobs(self, limit: int) -> list[JobView]:
         self._connected()
-        return [
-            job_view(job, revision, waits_for=self.store.waits_for(job)) for job, revision in self.store.newest(limit)
-        ]
-
-    async def cancel(self, job_id: str) -> JobView:
         try:
-            job = await self.store.change(
-                job_id, lambda job: pipeline.cancel(job, now(), self.settings.cancel_grace_seconds)
-            )
-            log.info("job.cancelling", job_id=job_id, state=job.state)
-            await self.reconciler.mend(job, ended=True)
-            return await self.show(job_id)
-        except pipeline.Conflict as conflict:
-            if str(conflict) == JobState.CANCELLED:
-                return await self.show(job_id)
-            raise JobConflict(job_id, str(conflict)) from conflict
+            return [await self.feed.view(job, revision) for job, revision in self.store.newest(limit)]
         except LOST as error:
             raise ServiceUnavailable from error
+
+    async def show_step(self, job_id: str, step: str) -> StepView:
+        job = await self.show(job_id)
+        for view in job.steps:
+            if view.name == step:
+                return view
+        raise StepNotFound(job_id, step, [view.name for view in job.steps])
+
+    async def cancel(self, job_id: str) -> JobView:
+        await self.verbs.cancel(job_id)
+        return await self.show(job_id)
+
+    async def stop(self, job_id: str) -> JobView:
+        await self.verbs.stop(job_id)
+        return await self.show(job_id)
+
+    async def resume(self, job_id: str) -> JobView:
+        await self.verbs.resume(job_id)
+        return await self.show(job_id)
+
+    async def retry(self, job_id: str, request: RetryJob) -> JobView:
+        await self.verbs.retry(job_id, request)
+        return await self.show(job_id)
+
+    async def change(self, job_id: str, request: ChangeJob) -> JobView:
+        await self.verbs.change(job_id, request)
+        return await self.show(job_id)
+
+    async def why(self, job_id: str) -> Why:
+        return await self.explainer.why(job_id)
 
     def watch(self, job_id: str) -> AsyncIterator[StatusMessage]:
         return self.feed.watch(job_id)
 
     async def resource_status(self) -> ResourceStatus:
-        try:
-            info = await self.bus.js.stream_info(self.bus.stream("RUN"))
-        except LOST as error:
-            raise ServiceUnavailable from error
-        most = info.config.max_msgs or 0
-        return ResourceStatus(available_tokens=max(most - info.state.messages, 0), max_tokens=most)
+        return await self.resources.status()
+
+    async def change_resources(self, request: ChangeResources) -> ResourceStatus:
+        return await self.resources.change(request)
+
+    async def holders(self) -> api.Holders:
+        return await self.resources.holders()
+
+    async def resource_limits(self) -> list[TagStatus]:
+        return await self.resources.tags()
+
+    async def change_resource_limits(self, request: ChangeResourceLimits) -> list[TagStatus]:
+        return await self.resources.change_tags(request)
+
+    async def change_step(self, step: str, request: ChangeStep) -> StepStatus:
+        await self.resources.change_step(step, request)
+        return next(status for status in await self.steps() if status.name == step)
 
     async def steps(self) -> list[StepStatus]:
         self._connected()
@@ -152,6 +285,7 @@ class Ingestion:
                     waiting=sum(subject.split(".")[-2] == name for subject in waiting),
                     running=sum(subject.split(".")[-2] == name for subject in running),
                     depends_on=self._depends_on(name),
+                    resources=self._resources(name),
                 )
                 for name, info in sorted(self.registry.steps.items())
             ]
@@ -190,9 +324,12 @@ class Ingestion:
             raise ConfigInvalid(str(error)) from error
 
     async def tune(self, new: str = "") -> None:
-        """Give the consumers of all known steps, and of a `new` one, the concurrency that the file has now."""
+        """Give the consumers of all known steps, and of a `new` one, their concurrency by the file, and each tag
+        its limit."""
         try:
-            configured = {step.name: step.concurrency or 1 for step in (await asyncio.to_thread(self.config)).steps}
+            config = await asyncio.to_thread(self.config)
+            configured = {step.name: step.concurrency or 1 for step in config.steps}
+            await self.topology.limits.configure(config.resource_limits)
         except ConfigInvalid as error:
             log.warning("pipeline_config.invalid", error=str(error))
             configured = None
@@ -214,6 +351,12 @@ class Ingestion:
         except ConfigInvalid:
             return ()
         return next((p.depends_on for p in plan if p.name == step), ())
+
+    def _resources(self, step: str) -> tuple[str, ...]:
+        try:
+            return next((s.resources for s in self.config().steps if s.name == step), ())
+        except ConfigInvalid:
+            return ()
 
     async def _concurrency(self, step: str) -> int:
         info = await self.bus.js.consumer_info(self.bus.stream("RUN"), step)

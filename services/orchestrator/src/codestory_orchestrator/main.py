@@ -47,7 +47,7 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
     )
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(orchestrator.ingestion, api, lifespan),
+            create_app(orchestrator.ingestion, api, lifespan, schedules=orchestrator.schedules),
             host=settings.host,
             port=settings.port,
             log_config=None,

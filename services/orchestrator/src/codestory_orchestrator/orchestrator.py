@@ -17,11 +17,15 @@ from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth
 from codestory_orchestrator.handlers import Handlers
 from codestory_orchestrator.ingestion import Ingestion
+from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.replicas import Replicas
+from codestory_orchestrator.retention import Retention
+from codestory_orchestrator.schedules import Schedules
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
+from codestory_orchestrator.timers import Timers
 from codestory_orchestrator.topology import Topology
 
 log = telemetry.logger(__name__)
@@ -31,13 +35,16 @@ class Orchestrator:
     def __init__(self, bus: Bus, settings: OrchestratorSettings, graph: GraphSettings) -> None:
         me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}".replace(".", "-")
         self.bus, self.settings = bus, settings
-        self.topology = Topology(bus, settings)
-        self.store = JobStore(bus)
-        self.registry = Registry(bus, self._welcome)
-        self.dispatcher = Dispatcher(bus, self.store, self.registry, settings, me)
-        self.reconciler = Reconciler(self.topology, self.store, self.registry, self.dispatcher, settings)
+        self.limits = Limits(bus, settings.limits_seconds)
+        self.topology = Topology(bus, settings, self.limits)
+        self.store = JobStore(bus, settings.priority_age_seconds)
+        self.timers = Timers(bus)
+        self.registry = Registry(bus, self._welcome, settings.limits_seconds)
+        self.dispatcher = Dispatcher(bus, self.store, self.registry, self.limits, settings, me=me)
+        self.reconciler = Reconciler(self.topology, self.store, self.registry, self.dispatcher, self.timers, settings)
+        self.retention = Retention(bus, self.store, settings)
         self.handlers = Handlers(bus, self.store, self.dispatcher, self.reconciler)
-        self.feed = Feed(bus, self.store)
+        self.feed = Feed(bus, self.store, settings.stalled_seconds)
         self.graph = GraphHealth(graph)
         self.ingestion = Ingestion(
             bus=bus,
@@ -45,10 +52,13 @@ class Orchestrator:
             registry=self.registry,
             reconciler=self.reconciler,
             feed=self.feed,
+            timers=self.timers,
             topology=self.topology,
             graph=self.graph,
             settings=settings,
         )
+        self.schedules = Schedules(bus, self.store, self.timers, self.ingestion, self.reconciler.due)
+        self.reconciler.on_timers = self.schedules.mend
         self.replicas = Replicas(bus, me, self.ingestion.config)
         self.ingestion.differing = lambda: self.replicas.differing
 
@@ -58,20 +68,30 @@ class Orchestrator:
         bus.on_reconnect(self._back)
         await bus.connect()
         await self._declare()
+        await bus.sync_clock()
         await self.store.mirror.start()
+        await self.limits.start()
         await self.dispatcher.start()
         await self.registry.start()
         await bus.broker.start()
         await self.handlers.start(await Puller(bus, "EVENTS", ORCHESTRATOR).start())
+        await self.schedules.start()
         bus.epoch = await bus.current_epoch()
         log.info("orchestrator.ready", namespace=self.settings.namespace, steps=sorted(self.registry.steps))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.registry.watch())
             group.create_task(self.replicas.be_present())
-            for work in (self.handlers.hear, self.dispatcher.dispatch, self.reconciler.reconcile):
+            for work in (
+                self.handlers.hear,
+                self.schedules.hear,
+                self.dispatcher.dispatch,
+                self.reconciler.reconcile,
+                self.retention.forget_old,
+            ):
                 group.create_task(self._forever(work))
 
     async def close(self) -> None:
+        await self.dispatcher.close()
         await self.bus.close()
         await self.graph.close()
 
@@ -93,7 +113,9 @@ class Orchestrator:
     async def _back(self) -> None:
         """Reconnected: hear what was said meanwhile. An empty broker is the reconciler's business."""
         await self.dispatcher.forget()
+        await self.bus.sync_clock()
         await self.store.mirror.list()
+        await self.limits.relist()
         await self.registry.relist()
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -3,19 +3,23 @@
 from datetime import datetime, timedelta
 
 from codestory.contracts.commands import RunStep
-from codestory.contracts.events import StepCancelled, StepCompleted, StepEnded, StepFailed, StepStarted
+from codestory.contracts.events import (
+    StepCancelled,
+    StepCompleted,
+    StepEnded,
+    StepFailed,
+    StepInterrupted,
+    StepStarted,
+    StepStopped,
+)
 from codestory.contracts.jobs import ATTEMPTS_KEPT, Attempt, Job, Repository, StepRecord
 from codestory.contracts.plans import StepPlan
-from codestory.contracts.values import JobState, Priority, Reason, StepState
+from codestory.contracts.values import JobId, JobState, Mode, OnFull, Priority, Reason, StepState, Verb, When
 
-News = StepStarted | StepCompleted | StepFailed | StepCancelled
+News = StepStarted | StepCompleted | StepFailed | StepStopped | StepCancelled
 
 #: What a step left that its dependents need not wait for any more.
-OVER = frozenset({StepState.COMPLETED, StepState.FAILED, StepState.CANCELLED, StepState.SKIPPED})
-
-
-class Conflict(Exception):
-    """The job is in a state that does not allow this."""
+OVER = frozenset({StepState.COMPLETED, StepState.FAILED, StepState.STOPPED, StepState.CANCELLED, StepState.SKIPPED})
 
 
 def make(
@@ -25,28 +29,47 @@ def make(
     *,
     at: datetime,
     priority: Priority = Priority.DEFAULT,
+    mode: Mode = Mode.FULL,
+    due_at: datetime | None = None,
+    schedule: str = "",
+    after: tuple[JobId, ...] = (),
+    when: When = When.SUCCESS,
+    on_full: OnFull = OnFull.WAIT,
+    later: dict[str, tuple[str, ...]] | None = None,
     traceparent: str = "",
 ) -> Job:
-    """A job that waits for its turn on its repository."""
+    """A job that waits for its time, then for the jobs it comes after, then for its turn on its repository."""
+    scheduled = due_at is not None and due_at > at
     return Job(
         id=job_id,
         repository=repository,
         plan=plan,
         steps={step.name: StepRecord() for step in plan},
         created_at=at,
+        state=JobState.SCHEDULED if scheduled else JobState.PENDING,
         priority=priority,
+        mode=mode,
+        due_at=due_at,
+        schedule=schedule,
+        after=after,
+        when=when,
+        eligible=not scheduled and not after,
+        on_full=on_full,
+        later=later or {},
         traceparent=traceparent,
     )
 
 
 def begun(job: Job) -> bool:
     """Its first commands have been decided, or it is over."""
-    return job.state is not JobState.PENDING or any(step.state is not StepState.WAITING for step in job.steps.values())
+    if job.state not in {JobState.SCHEDULED, JobState.PENDING}:
+        return True
+    return bool(job.active)
 
 
 def begin(job: Job, at: datetime) -> tuple[Job, list[RunStep]]:
-    """Its turn on the repository has come. A second time changes nothing."""
-    return (job, []) if begun(job) else go_on(job, at)
+    """Its turn on the repository has come. A second time changes nothing, nor does one that is too early."""
+    return (job, []) if begun(job) or not job.eligible else go_on(job, at)
 
 
 def advance(job: Job, step_name: str, news: News, sequence: int) -> tuple[Job, list[RunStep]]:
@@ -55,7 +78,8 @@ def advance(job: Job, step_name: str, news: News, sequence: int) -> tuple[Job, l
     if step is None or news.attempt != step.attempt:
         return job, []
     if not step.state.active:
-        late = isinstance(news, StepStarted) and step.started_at is None  # two orchestrators may hear it after the end
+        # Two orchestrators may hear it after the end. What is to run again, or was to, is not meant any more.
+        late = step.started_at is None and step.state in OVER - {StepState.SKIPPED}
         return (_began(job, step_name, news), []) if late and isinstance(news, StepStarted) else (job, [])
     match news:
         case StepStarted():
@@ -70,34 +94,25 @@ def advance(job: Job, step_name: str, news: News, sequence: int) -> tuple[Job, l
             job = job.having(
                 step_name, after=sequence, message=f"{news.reason}: {news.message}" if news.message else news.reason
             )
-        case StepCancelled():
-            job = _ended(job, step_name, news, StepState.CANCELLED).having(step_name, after=sequence)
+        case StepStopped() | StepCancelled():
+            state = StepState.STOPPED if isinstance(news, StepStopped) else StepState.CANCELLED
+            job = _released(_ended(job, step_name, news, state).having(step_name, after=sequence), news)
     return go_on(job, news.at)
 
 
 def go_on(job: Job, at: datetime) -> tuple[Job, list[RunStep]]:
     """Start what may start now; with nothing left to wait for, end the job."""
     free: list[str] = []
-    if job.state is not JobState.CANCELLING:
+    if not job.state.ending:
         job = _skipped(job)
         free = [
             plan.name for plan in job.plan if job.steps[plan.name].state is StepState.WAITING and _may_start(job, plan)
         ]
     for name in free:
-        job = job.having(name, state=StepState.READY, attempt=job.steps[name].attempt + 1)
+        job = job.having(name, state=StepState.READY, attempt=job.steps[name].attempt + 1, ready_at=at)
     if free or job.active:
         return job, [command(job, name) for name in free]
-    return _end(job, at), []
-
-
-def cancel(job: Job, at: datetime, grace_seconds: float) -> Job:
-    """Towards CANCELLED; there at once when no step is active. Asked again, it changes nothing."""
-    if job.state is JobState.CANCELLING:
-        return job
-    if job.state.ended:
-        raise Conflict(job.state)
-    job = job.model_copy(update={"state": JobState.CANCELLING, "cancel_by": at + timedelta(seconds=grace_seconds)})
-    return job if job.active else _end(job, at)
+    return end(job, at), []
 
 
 def trimmed(job: Job) -> Job:
@@ -120,11 +135,16 @@ def command(job: Job, name: str) -> RunStep:
         repository=job.repository,
         options=plan.options,
         timeout_seconds=plan.timeout_seconds,
+        mode=job.mode,
+        run=job.run,
+        later=job.later.get(name, ()),
         traceparent=job.traceparent,
     )
 
 
 def _may_start(job: Job, plan: StepPlan) -> bool:
+    if plan.when is When.ALWAYS:
+        return all(job.steps[name].state in OVER for name in plan.depends_on)
     return all(_satisfied(job, name) for name in plan.depends_on)
 
 
@@ -135,32 +155,61 @@ def _satisfied(job: Job, name: str) -> bool:
 
 def _skipped(job: Job) -> Job:
     """Steps that can never start, because one that they depend on did not complete."""
-    for plan in job.plan:  # in order, so that what depends on a skipped step is skipped in the same pass
-        lost = [name for name in plan.depends_on if job.steps[name].state in OVER and not _satisfied(job, name)]
-        if job.steps[plan.name].state is StepState.WAITING and lost:
-            why = f"{lost[0]} is {job.steps[lost[0]].state}"
-            job = job.having(plan.name, state=StepState.SKIPPED, message=why)
+    before = None
+    while before != job:  # what depends on a skipped step is skipped too, and may stand before it in the plan
+        before = job
+        for plan in job.plan:
+            lost = [name for name in plan.depends_on if job.steps[name].state in OVER and not _satisfied(job, name)]
+            if job.steps[plan.name].state is StepState.WAITING and lost and plan.when is When.SUCCESS:
+                why = f"{lost[0]} is {job.steps[lost[0]].state}"
+                job = job.having(plan.name, state=StepState.SKIPPED, message=why)
     return job
 
 
-def _end(job: Job, at: datetime) -> Job:
+def end(job: Job, at: datetime) -> Job:
+    """No step is active, none will be: how the job has ended, and the receipt of who asked for it."""
+    verb = "stopped" if job.state is JobState.STOPPING else "cancelled"
     for name, step in job.steps.items():
         if step.state is StepState.WAITING:
-            job = job.having(name, state=StepState.SKIPPED, message="the job was cancelled")
+            job = job.having(name, state=StepState.SKIPPED, message=f"the job was {verb}")
     states = {name: step.state for name, step in job.steps.items()}
     if all(
         state is StepState.COMPLETED or (state is StepState.FAILED and job.plan_of(name).optional)
         for name, state in states.items()
     ):
-        end = JobState.COMPLETED  # also when a cancel came too late
+        state = JobState.COMPLETED  # also when a cancel came too late
+    elif job.state is JobState.STOPPING:
+        state = JobState.STOPPED
     elif job.state is JobState.CANCELLING or StepState.CANCELLED in states.values():
-        end = JobState.CANCELLED
+        state = JobState.CANCELLED
     else:
-        end = JobState.FAILED
-    return job.model_copy(update={"state": end, "ended_at": at})
+        state = JobState.STOPPED if StepState.STOPPED in states.values() else JobState.FAILED
+    receipt = job.receipt
+    if receipt and receipt.verb in {Verb.CANCEL, Verb.STOP} and receipt.ended_at is None:
+        receipt = receipt.model_copy(update={"ended_at": at, "kept": completed(job)})
+    return job.model_copy(update={"state": state, "ended_at": at, "receipt": receipt})
+
+
+def completed(job: Job) -> tuple[str, ...]:
+    """The steps whose results stay."""
+    return tuple(name for name, step in job.steps.items() if step.state is StepState.COMPLETED)
+
+
+def _released(job: Job, news: StepInterrupted) -> Job:
+    """One more step that was ended on request, for the receipt."""
+    receipt = job.receipt
+    if not receipt or receipt.ended_at is not None:
+        return job
+    names = {name for name, step in job.steps.items() if step.state in {StepState.STOPPED, StepState.CANCELLED}}
+    steps = tuple(plan.name for plan in job.plan if plan.name in names)
+    tokens = receipt.tokens_released + news.admitted
+    return job.model_copy(update={"receipt": receipt.model_copy(update={"steps": steps, "tokens_released": tokens})})
 
 
 def _started(job: Job, name: str, news: StepStarted) -> Job:
+    known = next((a for a in job.steps[name].attempts if a.number == news.attempt), None)
+    if known and known.started_at and known.started_at > news.at:
+        return job  # of the worker before this one, heard late
     attempt = Attempt(number=news.attempt, worker=news.worker, started_at=news.at, traceparent=news.traceparent)
     job = _began(job, name, news).having(name, state=StepState.RUNNING, due_at=None)
     job = job.having(name, attempts=_with(job.steps[name].attempts, attempt))
@@ -181,7 +230,8 @@ def _began(job: Job, name: str, news: StepStarted) -> Job:
         options_dropped=news.options_dropped,
         attempts=attempts,
     )
-    return job if job.started_at else job.model_copy(update={"started_at": news.at})
+    earlier = job.run > 1 and not step.state.active  # it may be of an earlier run of the job
+    return job if job.started_at or earlier else job.model_copy(update={"started_at": news.at})
 
 
 def _with(attempts: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
@@ -213,7 +263,7 @@ def _ended(job: Job, name: str, news: StepEnded, state: StepState) -> Job:
 
 
 def _again(job: Job, name: str, news: StepFailed) -> bool:
-    if job.state is JobState.CANCELLING or not news.retryable:
+    if job.state.ending or not news.retryable:
         return False
     return news.reason is Reason.SHUTDOWN or job.steps[name].retries < job.plan_of(name).retry.max_retries
 
@@ -230,6 +280,7 @@ def _retry(job: Job, name: str, news: StepFailed, sequence: int) -> tuple[Job, l
         attempt=step.attempt + 1,
         retries=retries,
         after=sequence,
+        ready_at=None if counted else news.at,
         ended_at=None,
         due_at=news.at + timedelta(seconds=wait) if counted else None,
         message=f"{news.reason}: {news.message}" if news.message else news.reason,

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from codestory import cancelling, telemetry
@@ -17,18 +18,25 @@ log = telemetry.logger(__name__)
 class Registry:
     """A mirror of the bucket `steps`. `welcome` is called for each step that is new here, before it is known."""
 
-    def __init__(self, bus: Bus, welcome: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, bus: Bus, welcome: Callable[[str], Awaitable[None]], life_seconds: float) -> None:
         self.bus = bus
+        self._life = life_seconds
         self._welcome = welcome
         self._known: dict[str, StepInfo] = {}
         self._changed = asyncio.Event()
         self._mirror = Mirror(bus, "steps", lambda _: self._changed.set())
+        self._living: Counter[str] = Counter()
+        #: Until when `_living` is good enough to admit by.
+        self._living_until = 0.0
+        #: Since when, by our own clock, no worker of a step has been seen to live.
+        self._silent: dict[str, float] = {}
 
     @property
     def steps(self) -> dict[str, StepInfo]:
         return dict(self._known)
 
     async def start(self) -> None:
+        await self.bus.nc.subscribe(self.bus.subject("live", "workers", ">"), cb=self._heard_of_worker)
         await self._mirror.start()
         await self.update()
 
@@ -64,12 +72,37 @@ class Registry:
             await self._welcome(name)
             self._known[name] = info
 
-    async def living(self) -> dict[str, int]:
+    async def living(self) -> Counter[str]:
         """Workers alive, by step."""
+        asked = asyncio.get_running_loop().time()
         prefix = self.bus.key("workers", "")
         subjects = await self.bus.subjects("KV_workers", self.bus.key("workers", ">"))
         steps = [subject.removeprefix(prefix).partition(".")[0] for subject in subjects]
-        return Counter(step for step in steps if step in self._known)
+        self._living = Counter(step for step in steps if step in self._known)
+        self._living_until = asked + self._life
+        self._silent = {step: self._silent.get(step, asked) for step in self._known if step not in self._living}
+        return self._living
+
+    async def lately_living(self) -> Counter[str]:
+        """The same, as it was at most `limits_seconds` ago; a worker that is new is known at once."""
+        if asyncio.get_running_loop().time() < self._living_until:
+            return self._living
+        return await self.living()
+
+    def silent_for(self, step: str) -> float:
+        """For how many seconds it has had no living worker, as far as this process has looked."""
+        since = self._silent.get(step)
+        return asyncio.get_running_loop().time() - since if since is not None else 0.0
+
+    def forget_silence(self) -> None:
+        """Reconnected: after the broker was away everybody looks dead for a moment."""
+        self._silent.clear()
+        self._living_until = 0.0
+
+    async def _heard_of_worker(self, msg: Msg) -> None:
+        step = msg.subject.split(".")[-2]
+        if step in self._known and step not in self._living:
+            self._living_until = 0.0
 
 
 def _info(name: str, data: bytes) -> StepInfo | None:

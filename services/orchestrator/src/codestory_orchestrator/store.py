@@ -9,13 +9,19 @@ from pydantic import ValidationError
 from codestory import telemetry
 from codestory.bus import Bus, BusLost, Refused
 from codestory.contracts.jobs import Job, Repository
-from codestory.contracts.values import JobState, Value
+from codestory.contracts.values import JobState, Priority, Value
 from codestory.mirror import Mirror
+from codestory_orchestrator import control
 from codestory_orchestrator.errors import JobNotFound, NameTaken
 
 log = telemetry.logger(__name__)
 
 QUEUE = "repo."
+RANKS = tuple(Priority)
+#: So long a removed record leaves a mark, for who was away when it went.
+MARKER_SECONDS = 86_400
+#: In the record of a job that comes after others, and in no other.
+COMES_AFTER = b'"after":["'
 #: Tries of one compare-and-set. Each lost one means that another has moved on, so more is never needed.
 TRIES = 100
 
@@ -23,6 +29,9 @@ TRIES = 100
 class QueueEntry(Value):
     job: str
     at: datetime
+    priority: Priority = Priority.DEFAULT
+    #: Which run of the job stands here, so that the late end of an earlier one does not put it out of the line.
+    run: int = 1
 
 
 class RepositoryQueue(Value):
@@ -36,15 +45,40 @@ class RepositoryQueue(Value):
     def jobs(self) -> list[str]:
         return [entry.job for entry in self.entries]
 
+    def holds(self, job: str, run: int) -> bool:
+        return any(entry.job == job and entry.run >= run for entry in self.entries)
+
+    def having(self, entry: QueueEntry, age_seconds: float) -> "RepositoryQueue":
+        """With this job behind all of its priority, aged ones included, and never before the first, which may run."""
+        others = [other for other in self.entries if other.job != entry.job]
+        place = len(others)
+        while place > 1 and _rank(others[place - 1], entry.at, age_seconds) > _rank(entry, entry.at, age_seconds):
+            place -= 1
+        entries = (*others[:place], entry, *others[place:])
+        return self.model_copy(update={"entries": entries})
+
+
+def _rank(entry: QueueEntry, at: datetime, age_seconds: float) -> int:
+    return RANKS.index(control.aged(entry.priority, entry.at, at, age_seconds))
+
 
 class JobStore:
-    def __init__(self, bus: Bus) -> None:
-        self.bus = bus
+    """`age_seconds`: after how long a job that waits for its repository counts as of the next higher priority."""
+
+    def __init__(self, bus: Bus, age_seconds: float = 0.0) -> None:
+        self.bus, self.age_seconds = bus, age_seconds
         self.watchers: dict[str, set[Callable[[], None]]] = {}
         self.mirror = Mirror(bus, "jobs", self._changed)
-        self._ended: dict[str, int] = {}  # revision at which a job had ended
+        self._ended: dict[str, tuple[int, datetime]] = {}  # when a job ended, and the revision that says so
+        #: Told of a job that has ended, at least once for each run.
+        self.on_ended: Callable[[Job], None] = lambda _: None
+        self._dependents: dict[str, set[str]] = {}  # jobs by each of those that they come after
 
     def _changed(self, key: str) -> None:
+        entry = self.mirror.get(key)
+        if entry and COMES_AFTER in entry[1] and is_job(key) and (job := load(entry[1])):
+            for name in job.after:
+                self._dependents.setdefault(name, set()).add(key)
         for notify in self.watchers.get(key, ()):
             notify()
 
@@ -74,6 +108,8 @@ class JobStore:
                 return False
             revision = found.sequence  # it had landed, only the answer was lost
         self.mirror.hold(job.id, revision, data)
+        if job.state.ended:
+            self.on_ended(job)
         return True
 
     async def change(self, job_id: str, how: Callable[[Job], Job]) -> Job:
@@ -92,51 +128,88 @@ class JobStore:
         """The jobs that have not ended, as far as this process has heard. An ended record is read once only."""
         jobs: list[Job] = []
         for key, (revision, data) in self.mirror.entries.items():
-            if key.startswith(QUEUE) or self._ended.get(key) == revision:
+            known = self._ended.get(key)
+            if not is_job(key) or (known and known[0] == revision):
                 continue
             job = load(data)
             if job and job.state.ended:
-                self._ended[key] = revision
+                self._ended[key] = revision, job.ended_at or job.created_at
+                self.on_ended(job)
             elif job:
                 jobs.append(job)
         return jobs
 
+    def ended(self) -> list[tuple[datetime, str, int]]:
+        """The jobs that have ended: when, and their revisions."""
+        self.unfinished()
+        entries = self.mirror.entries
+        return [
+            (at, key, revision)
+            for key, (revision, at) in self._ended.items()
+            if key in entries and entries[key][0] == revision
+        ]
+
+    async def delete(self, job_id: str, revision: int) -> None:
+        """Raises Refused when somebody has changed it since. What marks it as gone goes too, once all have heard."""
+        key, headers = self.bus.key("jobs", job_id), {"KV-Operation": "PURGE", "Nats-TTL": f"{MARKER_SECONDS}s"}
+        gone = await self.bus.publish(key, b"", after=revision, headers=headers, what="forget")
+        self.mirror.hold(job_id, gone, b"")
+        self._ended.pop(job_id, None)
+        self._dependents.pop(job_id, None)
+
+    def dependents(self, job_id: str) -> list[Job]:
+        """The jobs that come after this one and have not been released, as far as this process has heard."""
+        found = (self.mirror.get(key) for key in self._dependents.get(job_id, ()))
+        jobs = (load(entry[1]) for entry in found if entry)
+        return [job for job in jobs if job and not job.eligible and not job.state.ended]
+
     def newest(self, limit: int) -> list[tuple[Job, int]]:
         """The newest jobs with their revisions. Ids grow with time, so no record needs reading to sort them."""
         entries = self.mirror.entries
-        keys = sorted((key for key in entries if not key.startswith(QUEUE)), reverse=True)[:limit]
+        keys = sorted(filter(is_job, entries), reverse=True)[:limit]
         return [(job, entries[key][0]) for key in keys if (job := load(entries[key][1]))]
 
     # repositories
 
     async def join(
-        self, repository: Repository, origin: str, job_id: str, at: datetime, *, moved: Callable[[str], bool]
+        self, repository: Repository, origin: str, entry: QueueEntry | None, *, moved: Callable[[str], bool]
     ) -> bool:
-        """Bind the name to its origin and stand in line. True: first in line.
+        """Bind the name to its origin and stand in line, unless there is no `entry`. True: first in line.
 
         `moved` says of the origin that holds the name whether it is no longer there, so that the name is free again."""
-        entry = QueueEntry(job=job_id, at=at)
         for _ in range(TRIES):
-            revision, queue = await self._queue(repository.id)
-            if queue is None:
-                queue = RepositoryQueue(name=repository.name, origin=origin)
+            revision, before = await self._queue(repository.id)
+            queue = before or RepositoryQueue(name=repository.name, origin=origin)
             if queue.origin != origin:
                 if queue.entries or not moved(queue.origin):
                     raise NameTaken(repository.name, queue.origin)
                 queue = queue.model_copy(update={"origin": origin})
-            if job_id in queue.jobs:
-                return queue.jobs[0] == job_id
-            queue = queue.model_copy(update={"entries": (*queue.entries, entry)})
-            if await self._write_queue(repository.id, queue, revision):
-                return queue.jobs[0] == job_id
+            if entry and not queue.holds(entry.job, entry.run):
+                queue = queue.having(entry, self.age_seconds)
+            first = entry is not None and queue.jobs[0] == entry.job
+            if queue == before or await self._write_queue(repository.id, queue, revision):
+                return first
         raise BusLost(f"the queue of {repository.name} does not hold still")
 
-    async def leave(self, repository_id: str, job_id: str) -> None:
+    async def move(self, repository_id: str, entry: QueueEntry) -> None:
+        """Its priority has changed. One that is first, and may run, stays; one that does not stand there is not put."""
         for _ in range(TRIES):
             revision, queue = await self._queue(repository_id)
-            if queue is None or job_id not in queue.jobs:
+            if queue is None or entry.job not in queue.jobs[1:]:
                 return
-            entries = tuple(entry for entry in queue.entries if entry.job != job_id)
+            if any(other.job == entry.job and other.priority is entry.priority for other in queue.entries):
+                return
+            if await self._write_queue(repository_id, queue.having(entry, self.age_seconds), revision):
+                return
+        raise BusLost(f"the queue of {repository_id} does not hold still")
+
+    async def leave(self, repository_id: str, job_id: str, run: int = 1) -> None:
+        """`run`: a later one of the job keeps its place."""
+        for _ in range(TRIES):
+            revision, queue = await self._queue(repository_id)
+            entries = tuple(entry for entry in queue.entries if entry.job != job_id or entry.run > run) if queue else ()
+            if queue is None or entries == queue.entries:
+                return
             if await self._write_queue(repository_id, queue.model_copy(update={"entries": entries}), revision):
                 return
         raise BusLost(f"the queue of {repository_id} does not hold still")
@@ -185,6 +258,11 @@ class JobStore:
         self._ended.clear()
         self.mirror.forget()  # only now: until all is back, what we remember is all there is
         await self.mirror.list()
+
+
+def is_job(key: str) -> bool:
+    """Queues and schedules stand in the same bucket. A job's id has no dot."""
+    return "." not in key
 
 
 def load(data: bytes) -> Job | None:

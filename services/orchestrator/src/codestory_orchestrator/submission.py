@@ -10,9 +10,11 @@ from pydantic import JsonValue
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from codestory.contracts.api import StepInfo, SubmitJob
+from codestory.contracts.api import RetryJob, StepInfo, SubmitJob
+from codestory.contracts.jobs import Job
 from codestory.contracts.plans import Options, PipelineConfig, StepPlan
 from codestory.pipeline_rules import broken
+from codestory_orchestrator import control
 from codestory_orchestrator.errors import (
     ConfigInvalid,
     InvalidOption,
@@ -53,9 +55,11 @@ def plan(request: SubmitJob, config: PipelineConfig, known: Mapping[str, StepInf
     host keeps of them what the step declares; what is addressed to one step and not declared is refused here.
     """
     pipeline = request.pipeline or config
+    names = tuple(step.name for step in pipeline.steps)
+    _refuse_unknown(request.dependencies, names, "Dependencies are given for what the pipeline does not have, the")
+    pipeline = _depending(pipeline, request.dependencies)
     if rules := broken(pipeline):
         raise PipelineInvalid("The pipeline: " + "; ".join(rule.reason for rule in rules) + ".")
-    names = tuple(step.name for step in pipeline.steps)
     _refuse_unknown(request.steps, names, "The pipeline has no")
     planned = pipeline.plan(request.steps)
     concurrency = {step.name: step.concurrency or 1 for step in config.steps}
@@ -66,6 +70,48 @@ def plan(request: SubmitJob, config: PipelineConfig, known: Mapping[str, StepInf
     return tuple(
         _with_options(step, request, known[step.name], parallel=concurrency.get(step.name)) for step in planned
     )
+
+
+def replan(job: Job, request: RetryJob, known: Mapping[str, StepInfo]) -> tuple[StepPlan, ...]:
+    """The plan of a job that is retried: as it was, with the options that `request` gives over its own."""
+    names = [step.name for step in job.plan]
+    if request.from_step != control.START:
+        _refuse_unknown([request.from_step] if request.from_step else [], names, "The job has no")
+    _refuse_unknown(request.step_options, names, "Options are given for, but the job does not run, the")
+    changed = [step.name for step in job.plan if request.options or step.name in request.step_options]
+    _refuse_unknown(changed, known, "No service offers the")
+    return tuple(
+        _with_other_options(step, request, known[step.name]) if step.name in changed else step for step in job.plan
+    )
+
+
+def later(plan: Iterable[StepPlan], config: PipelineConfig) -> dict[str, tuple[str, ...]]:
+    """For each step of a plan the steps of the deployment's pipeline that build on its content, at any remove."""
+    stated = config.dependencies()
+    found: dict[str, tuple[str, ...]] = {}
+    for step in plan:
+        names = {step.name}
+        for _ in stated:
+            names |= {name for name, needed in stated.items() if names & set(needed)}
+        found[step.name] = tuple(name for name in stated if name in names and name != step.name)
+    return found
+
+
+def _depending(pipeline: PipelineConfig, dependencies: Mapping[str, tuple[str, ...]]) -> PipelineConfig:
+    steps = tuple(
+        step.model_copy(update={"depends_on": dependencies[step.name]}) if step.name in dependencies else step
+        for step in pipeline.steps
+    )
+    return pipeline.model_copy(update={"steps": steps})
+
+
+def _with_other_options(step: StepPlan, request: RetryJob, info: StepInfo) -> StepPlan:
+    own = request.step_options.get(step.name, {})
+    _refuse_undeclared(own, info)
+    common = {name: value for name, value in request.options.items() if name in info.option_names}
+    options = {**step.options, **common, **own}
+    _refuse_invalid({name: value for name, value in options.items() if name in info.option_names}, info)
+    return step.model_copy(update={"options": options})
 
 
 def _refuse_unknown(names: Iterable[str], known: Collection[str], where: str) -> None:
@@ -88,7 +134,8 @@ def _with_options(step: StepPlan, request: SubmitJob, info: StepInfo, *, paralle
     options = {**default, **step.options, **request.options, **own}
     declared = {name: value for name, value in options.items() if name in info.option_names}
     _refuse_invalid(declared, info)
-    return step.model_copy(update={"options": options})
+    resources = tuple(dict.fromkeys((*step.resources, *request.resources)))
+    return step.model_copy(update={"options": options, "resources": resources})
 
 
 def _refuse_undeclared(options: Options, info: StepInfo) -> None:

@@ -10,14 +10,15 @@ import nats.js.errors
 from nats.js import api
 
 from codestory import telemetry
-from codestory.bus import ORCHESTRATOR, PRIORITIES, Bus
+from codestory.bus import DUE, ORCHESTRATOR, PRIORITIES, Bus
 from codestory.contracts.events import KINDS
+from codestory_orchestrator.limits import CONCURRENCY, FROM_SETTING, TOKENS, Limit, Limits
 from codestory_orchestrator.settings import OrchestratorSettings
 
 log = telemetry.logger(__name__)
 
-#: Metadata key: the setting that a live limit was last set from.
-FROM_SETTING = "codestory-from-setting"
+#: Commands of one priority and step that may wait for a tag before those behind them wait too.
+HELD_BACK = 10_000
 #: The server's own; it may be no longer than a bucket keeps its keys. Nothing here relies on it.
 DEDUPLICATION = 120.0
 #: What a difference in means an update; other fields are the server's or an operator's business.
@@ -27,6 +28,7 @@ COMPARED = (
     "max_bytes",
     "max_msgs_per_subject",
     "republish",
+    "allow_direct",
     "allow_msg_schedules",
     "discard_new_per_subject",
 )
@@ -36,21 +38,26 @@ COMPARED = (
 class Topology:
     bus: Bus
     settings: OrchestratorSettings
+    limits: Limits
 
     async def declare(self) -> None:
         for config in self._streams():
             await self._stream(config)
         for bucket in ("jobs", "cancel", "limits", "steps", "lease", "workers"):
             await self._bucket(bucket)
-        await self._object_store("snapshots")
+        settings = self.settings
+        await self._object_store(
+            "snapshots", max_age=settings.snapshots_max_age_seconds, max_bytes=settings.snapshots_max_bytes
+        )
         kinds = [self.bus.subject("evt.*.*", kind) for kind in sorted(KINDS)]
         await self._consumer("EVENTS", ORCHESTRATOR, kinds, limit=1000)
+        await self._consumer("READY", DUE, [self.bus.subject("due.>")], limit=1000)
 
     async def declare_step(self, step: str, concurrency: int | None) -> None:
         """The consumers of one step. `concurrency`: runs at once over all replicas; None: not known now, leave it."""
         for priority in PRIORITIES:
             subject = self.bus.subject("ready", priority, step, "*")
-            await self._consumer("READY", f"{priority}-{step}", [subject], limit=1000)
+            await self._consumer("READY", f"{priority}-{step}", [subject], limit=HELD_BACK)
         await self._consumer("RUN", step, [self.bus.subject("run", step, "*")], limit=concurrency)
 
     def _streams(self) -> list[api.StreamConfig]:
@@ -66,6 +73,7 @@ class Topology:
                 subjects=[bus.subject(s) for s in ("ready.>", "sched.>", "due.>")],
                 retention=api.RetentionPolicy.WORK_QUEUE,
                 allow_msg_schedules=True,
+                allow_direct=True,  # to count what waits
                 max_msgs_per_subject=1,
             ),
             api.StreamConfig(
@@ -82,6 +90,7 @@ class Topology:
                 name=bus.stream("EVENTS"),
                 subjects=[bus.subject("evt.>"), bus.subject("progress.>")],
                 max_age=settings.events_max_age_seconds,
+                max_bytes=settings.events_max_bytes,
                 republish=api.RePublish(src=bus.subject(">"), dest=bus.subject("live.>")),
             ),
             api.StreamConfig(
@@ -100,6 +109,9 @@ class Topology:
         try:
             now = (await self.bus.js.stream_info(wished.name)).config
         except nats.js.errors.NotFoundError:
+            if wished.name == self.bus.stream("RUN"):
+                live = self.limits.made_with(TOKENS, wished.max_msgs)
+                wished = wished.evolve(max_msgs=live.value if live else wished.max_msgs)
             await self.bus.js.add_stream(wished)
             return
         changes: dict[str, Any] = {
@@ -122,12 +134,16 @@ class Topology:
             live = api.RePublish(src=f"$KV.{name}.>", dest=self.bus.subject("live", bucket, ">"))
             await self.bus.js.create_key_value(api.KeyValueConfig(bucket=name, history=1, republish=live, ttl=ttl))
 
-    async def _object_store(self, name: str) -> None:
+    async def _object_store(self, name: str, *, max_age: float, max_bytes: int) -> None:
         bucket = self.bus.stream(name)
         try:
-            await self.bus.js.object_store(bucket)
+            now = (await self.bus.js.stream_info(f"OBJ_{bucket}")).config
         except nats.js.errors.NotFoundError:
-            await self.bus.js.create_object_store(bucket)
+            wished = api.ObjectStoreConfig(bucket=bucket, ttl=max_age, max_bytes=max_bytes)
+            await self.bus.js.create_object_store(bucket, wished)
+            return
+        if (now.max_age, now.max_bytes) != (max_age, max_bytes):
+            await self.bus.js.update_stream(now.evolve(max_age=max_age, max_bytes=max_bytes))
 
     async def _consumer(self, stream: str, name: str, subjects: list[str], *, limit: int | None) -> None:
         wished = api.ConsumerConfig(
@@ -143,6 +159,8 @@ class Topology:
         try:
             now = (await self.bus.js.consumer_info(self.bus.stream(stream), name)).config
         except nats.js.errors.NotFoundError:
+            if stream == "RUN" and (live := self.limits.made_with(CONCURRENCY + name, limit)):
+                wished = wished.evolve(max_ack_pending=live.value, metadata=_noted(live))
             await self.bus.js.add_consumer(self.bus.stream(stream), wished)
             return
         limited = not _setting_changed(wished, now)
@@ -152,6 +170,12 @@ class Topology:
             wished = wished.evolve(max_ack_pending=now.max_ack_pending, metadata=now.metadata)
         log.info("topology.updated", consumer=name, max_ack_pending=wished.max_ack_pending, ack_wait=wished.ack_wait)
         await self.bus.js.add_consumer(self.bus.stream(stream), wished)
+        if stream == "RUN":
+            self.limits.forget_concurrencies()
+
+
+def _noted(limit: Limit) -> dict[str, str]:
+    return {} if limit.setting is None else {FROM_SETTING: str(limit.setting)}
 
 
 def _heard_by(config: api.ConsumerConfig) -> set[str]:

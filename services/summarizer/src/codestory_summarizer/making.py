@@ -83,6 +83,7 @@ class Making:
         self._flying = 0
         self._stop: StepError | None = None
         self._news = asyncio.Event()
+        self._at_hand: dict[int, None] = {}  # the oldest first
 
     def take(self) -> list[str]:
         """Use what the graph holds under the same key. Returns the keys that a model would have to be asked for."""
@@ -164,6 +165,8 @@ class Making:
             if at is None:
                 await self._news.wait()
                 continue
+            self._at_hand[at] = None
+            self._say(plan, report)
             if self._by_rules(at):
                 self._make_by_rules(at)
                 since_pause += 1
@@ -174,9 +177,18 @@ class Making:
             if self._stop:
                 break
             plan.done(at)
+            del self._at_hand[at]
             self._wake()
-            report(len(self._done) - len(plan), len(self._done), self._work.structure.things[at].name)
+            if self._at_hand or not plan:
+                self._say(plan, report)
         self._wake()
+
+    def _say(self, plan: Plan, report: Report) -> None:
+        """Of several at hand the one that takes longest is named."""
+        at = next(iter(self._at_hand), None)
+        thing = self._work.structure.things[at] if at is not None else None
+        said = f"{thing.path}: {thing.name}" if thing and thing.is_symbol else thing.path or thing.name if thing else ""
+        report(len(self._done) - len(plan), len(self._done), said)
 
     def _wake(self) -> None:
         """Whoever waits looks at the plan again."""

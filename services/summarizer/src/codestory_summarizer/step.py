@@ -1,7 +1,7 @@
 """The step: reads the graph, finds the order, takes what is held, and has the rest made by rules or by a model."""
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
@@ -57,6 +57,7 @@ class SummarizerStep(PipelineStep[Options]):
 
     name = "summarizer"
     owns = (Label.SUMMARY,)
+    phases: ClassVar = {"reading the graph": 15, "reading files": 10, "summarizing": 40, "writing": 35}
 
     async def execute(self, ctx: StepContext[Options]) -> StepResult:
         provider = _provider(ctx)
@@ -83,10 +84,10 @@ class _Run:
 
     async def result(self) -> StepResult:
         ctx = self._ctx
-        ctx.progress(0, None, "summaries", "reading the graph")
+        ctx.progress(0, None, "subjects", phase="reading the graph")
         structure = await reading.read(ctx.graph)
         subjects = self._subjects(structure)
-        subjects.look(lambda done, total, path: ctx.progress(done, total, "files", path))
+        subjects.look(lambda done, total, path: ctx.progress(done, total, "files", path, phase="reading files"))
         strengths = [{other.at: reading.STRENGTHS[other.relation] for other in uses} for uses in structure.dependencies]
         work = Work(
             repository=ctx.repository.id,
@@ -105,12 +106,12 @@ class _Run:
         await making.run(
             ctx.options.parallel,
             SummarizerSettings().llm_read_timeout,
-            lambda done, total, name: ctx.progress(done, total, "summaries", f"{name}{where}"),
+            lambda done, total, name: ctx.progress(done, total, "summaries", f"{name}{where}", phase="summarizing"),
         )
         written = await ctx.graph.replace(
             making.nodes(),
             making.relationships(),
-            progress=lambda done, total: ctx.progress(done, total, "rows", "writing the graph"),
+            progress=lambda done, total: ctx.progress(done, total, "rows", phase="writing"),
         )
         return self._told(making, subjects, written)
 
@@ -141,7 +142,7 @@ class _Run:
                 "model": self._provider.identity,
             },
         )
-        self._ctx.progress(0, None, "summaries", said)
+        self._ctx.progress(0, None, "summaries", said, phase="summarizing")
         if limit and estimate > limit:
             raise over_budget(limit, f"about {estimate:,} tokens are needed for {calls:,} summaries")
 

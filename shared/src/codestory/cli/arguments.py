@@ -3,20 +3,22 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Unpack
+from typing import Any, TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from codestory.cli import reach
 from codestory.cli.exits import BadUse
 from codestory.cli.text import plain
-from codestory.client import Client, NotFound, Submission
-from codestory.contracts.api import JobView, SubmitJob
+from codestory.client import Client, NotFound
+from codestory.contracts.api import JobView
 from codestory.contracts.plans import Options
 from codestory.repository_identity import identify
 
 #: How many of the newest jobs are searched for one whose id begins as typed: the longest list that the API gives.
 SEARCHED = 200
+
+Request = TypeVar("Request", bound=BaseModel)
 
 
 def step_names(text: str) -> tuple[str, ...]:
@@ -48,13 +50,30 @@ def step_options(pairs: Iterable[str]) -> dict[str, Options]:
     return {step: options(rest) for step, rest in by_step.items()}
 
 
-def request(**fields: Unpack[Submission]) -> SubmitJob:
+def dependencies(pairs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """`step=a,b` pairs: what each step waits for. `step=`: for nothing."""
+    return {step: step_names(names) for step, names in _pairs(pairs, "A dependency", "step=a,b").items()}
+
+
+def limits(pairs: Iterable[str]) -> dict[str, int | None]:
+    """`tag=number` pairs. `tag=`: as the pipeline file says."""
+    form = "A limit", "tag=number"
+    return {tag: _number(text, *form) if text else None for tag, text in _pairs(pairs, *form).items()}
+
+
+def concurrency(pairs: Iterable[str]) -> dict[str, int]:
+    """`step=number` pairs."""
+    form = "A concurrency", "step=number"
+    return {step: _number(text, *form) for step, text in _pairs(pairs, *form).items()}
+
+
+def checked(kind: type[Request], **fields: Any) -> Request:
     """The request, refused before anything starts if the service would refuse it."""
     try:
-        return SubmitJob.model_validate(fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
-        raise BadUse(wrong) from error
+        wrong = "; ".join(": ".join(filter(None, (_place(e["loc"]), e["msg"]))) for e in error.errors())
+        raise BadUse(plain(wrong)) from error
 
 
 def repository_path(typed: str, name: str | None) -> str:
@@ -77,6 +96,28 @@ def find_job(client: Client, typed: str) -> JobView:
         several = ", ".join(plain(job.id) for job in found[:5])
         raise BadUse(f"Several jobs begin with '{plain(typed)}': {several}{' …' if len(found) > 5 else ''}")
     raise BadUse(f"There is no job '{plain(typed)}'. See: codestory ingest jobs")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location))
+
+
+def _pairs(pairs: Iterable[str], what: str, form: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise BadUse(f"{what} is given as {form}, not as '{plain(pair)}'.")
+        if key in found:
+            raise BadUse(f"{what} of '{plain(key)}' is given twice.")
+        found[key] = value
+    return found
+
+
+def _number(text: str, what: str, form: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise BadUse(f"{what} is given as {form}, and '{plain(text)}' is not a whole number.")
+    return int(text)
 
 
 def _value(text: str) -> JsonValue:

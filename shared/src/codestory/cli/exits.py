@@ -5,7 +5,7 @@ from enum import IntEnum
 
 class Exit(IntEnum):
     DONE = 0
-    FAILED = 1  # the job failed or was cancelled
+    FAILED = 1  # the job failed, was stopped or cancelled, or was refused for want of room (--on-full fail)
     BAD_USE = 2
     GAPS = 3  # the job is done, but not all that was found is in the graph
     UNREACHABLE = 4

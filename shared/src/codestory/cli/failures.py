@@ -7,7 +7,14 @@ import traceback
 from codestory.cli.exits import BadUse, CliError, Exit
 from codestory.cli.settings import CliSettings, read
 from codestory.cli.text import plain, plain_lines
-from codestory.client import CodeStoryError, ProblemError, ServiceUnreachable, Unavailable, UnexpectedAnswer
+from codestory.client import (
+    CodeStoryError,
+    ProblemError,
+    ServiceUnreachable,
+    Throttled,
+    Unavailable,
+    UnexpectedAnswer,
+)
 from codestory.graph.errors import GraphError, GraphUnavailable
 from codestory.local.errors import AnotherVersion, BadSetting, LocalError, NoSuchLog
 from codestory.pipeline_file import PipelineFileError
@@ -17,6 +24,7 @@ from codestory.repository_identity import RepositoryError
 EXITS: tuple[tuple[type[Exception], Exit], ...] = (
     (ServiceUnreachable, Exit.UNREACHABLE),
     (UnexpectedAnswer, Exit.UNREACHABLE),
+    (Throttled, Exit.FAILED),
     (Unavailable, Exit.UNREACHABLE),
     (CodeStoryError, Exit.BAD_USE),
     (GraphUnavailable, Exit.UNREACHABLE),

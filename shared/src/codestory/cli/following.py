@@ -10,17 +10,21 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
+from codestory.cli import moments
 from codestory.cli.screen import animated
 from codestory.cli.text import duration, plain
 from codestory.contracts.api import JobView, StatusMessage, StepView
-from codestory.contracts.values import StepState, now
+from codestory.contracts.values import JobState, StepState, now
 
 #: Narrower than this, bars leave no room for words.
 WIDE = 100
+#: What a message of progress tells of a step.
+TOLD = ("progress", "usage", "fraction", "rate", "eta_seconds", "stalled")
 STYLES = {
     StepState.RUNNING: "cyan",
     StepState.COMPLETED: "green",
     StepState.FAILED: "red",
+    StepState.STOPPED: "yellow",
     StepState.CANCELLED: "yellow",
     StepState.RETRYING: "yellow",
 }
@@ -37,9 +41,10 @@ class Newest:
         if message.job is not None:
             self.job = _with_progress_of(self.job, message.job)
         elif message.kind == "progress" and self.job is not None:
-            changed = {"progress": message.progress, "usage": message.usage}
+            changed = {name: getattr(message, name) for name in TOLD}
             steps = tuple(s.model_copy(update=changed) if s.name == message.step else s for s in self.job.steps)
-            self.job = self.job.model_copy(update={"steps": steps})
+            whole = {"fraction": message.job_fraction, "eta_seconds": message.job_eta_seconds}
+            self.job = self.job.model_copy(update={"steps": steps, **whole})
         return self.job
 
 
@@ -58,7 +63,7 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(*_columns(console.width), console=console, expand=True)
-        self._tasks: dict[str, tuple[TaskID, int]] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -71,19 +76,18 @@ class Bars:
 
     def show(self, job: JobView) -> None:
         for step in job.steps:
-            total, done = _extent(step)
-            self._progress.update(self._task(step), total=total, completed=done, step=step, said=_said(job, step))
+            self._show(step, _said(job, step))
+        if len(job.steps) > 1:
+            self._show(_whole(job), "")
+
+    def _show(self, step: StepView, said: str) -> None:
+        total, done = _extent(step)
+        self._progress.update(self._task(step), total=total, completed=done, step=step, said=said)
 
     def _task(self, step: StepView) -> TaskID:
-        """The step's bar. It begins anew with each attempt, or the rate would be that of two together."""
         if step.name not in self._tasks:
-            task = self._progress.add_task(plain(step.name), step=step, said="")
-            self._tasks[step.name] = (task, step.attempt)
-        task, attempt = self._tasks[step.name]
-        if attempt != step.attempt:
-            self._progress.reset(task)
-            self._tasks[step.name] = (task, step.attempt)
-        return task
+            self._tasks[step.name] = self._progress.add_task(plain(step.name), step=step, said="")
+        return self._tasks[step.name]
 
 
 class Lines:
@@ -93,7 +97,8 @@ class Lines:
         self._console = console
         self._every = every
         self._clock = clock
-        self._states: dict[str, tuple[StepState, int]] = {}
+        self._job_state: JobState | None = None
+        self._states: dict[str, tuple[StepState, int, bool]] = {}
         self._counts: dict[str, str] = {}
         self._said_at: dict[str, float] = {}
 
@@ -105,13 +110,16 @@ class Lines:
     ) -> None: ...
 
     def show(self, job: JobView) -> None:
+        if job.state.ending and self._job_state is not job.state:
+            self._console.print(f"job: {job.state}", soft_wrap=True)
+        self._job_state = job.state
         for step in job.steps:
-            state = (step.state, step.attempt)
+            state = (step.state, step.attempt, step.stalled is not None)
             if self._states.get(step.name) != state:
                 self._states[step.name] = state
                 self._say(step, " ".join(filter(None, (step.state, _took(step), _said(job, step)))))
             elif step.state is StepState.RUNNING and count(step) and self._due(step):
-                self._say(step, " ".join(filter(None, (count(step), _said(job, step)))))
+                self._say(step, " ".join(filter(None, (count(step), ahead(step), _said(job, step)))))
 
     def _due(self, step: StepView) -> bool:
         waited = self._clock() - self._said_at[step.name] >= self._every
@@ -136,6 +144,28 @@ def count(step: StepView) -> str:
     return f"{extent} {plain(progress.unit)}".rstrip()
 
 
+def left(seconds: float) -> str:
+    """`2 min 05 s left`. Not to the tenth: it is an estimate."""
+    return f"{duration(seconds) if seconds >= 10 else f'{seconds:.0f} s'} left"
+
+
+def at_hand(step: StepView) -> str:
+    """What a running step is at, `reading: src/app.py`; if it stands still, since when."""
+    if step.stalled:
+        what = ": ".join(filter(None, (step.stalled.phase, step.stalled.message)))
+        return f"nothing new for {duration(step.stalled.seconds)}{plain(f', at {what}' if what else '')}"
+    progress = step.progress
+    return plain(": ".join(filter(None, (progress.phase, progress.message)))) if progress else ""
+
+
+def ahead(step: StepView) -> str:
+    """`(42 %, 2 min 05 s left)`, as far as it is known."""
+    share = f"{step.fraction:.0%}".replace("%", " %") if step.fraction else ""
+    known = filter(None, (share, "" if step.eta_seconds is None else left(step.eta_seconds)))
+    said = ", ".join(known)
+    return f"({said})" if said else ""
+
+
 def elapsed(step: StepView) -> float | None:
     """Seconds since the step began, or that it took."""
     if step.started_at is None:
@@ -156,7 +186,8 @@ class _Count(ProgressColumn):
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        step: StepView = task.fields["step"]
+        speed = step.rate if step.state is StepState.RUNNING else None
         return Text(f"{speed:,.0f}/s" if speed and speed >= 1 else f"{speed:.2f}/s" if speed else "")
 
 
@@ -164,6 +195,12 @@ class _Elapsed(ProgressColumn):
     def render(self, task: Task) -> Text:
         seconds = elapsed(task.fields["step"])
         return Text("" if seconds is None else duration(seconds), justify="right")
+
+
+class _Left(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        step: StepView = task.fields["step"]
+        return Text("" if step.eta_seconds is None else left(step.eta_seconds), justify="right")
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
@@ -175,31 +212,48 @@ def _columns(width: int) -> tuple[ProgressColumn, ...]:
     )
     if width < WIDE:
         return name, _State(), _Count(), _Elapsed(), said
-    return name, _State(), BarColumn(bar_width=24), _Count(), _Rate(), _Elapsed(), said
+    return name, _State(), BarColumn(bar_width=24), _Count(), _Rate(), _Elapsed(), _Left(), said
 
 
 def _extent(step: StepView) -> tuple[float | None, float]:
-    """Total and done of the bar: full once the step has completed, moving to and fro while the total is unknown."""
-    done = float(step.progress.done) if step.progress else 0.0
-    total = step.progress.total if step.progress else None
-    if step.state is StepState.COMPLETED:
-        full = float(total or done or 1)
-        return full, full
-    if step.state is StepState.RUNNING:
-        return (float(total) if total else None), done
-    return float(total or 1), min(done, float(total or 1))
+    """Total and done of the bar: full once the step has completed, moving to and fro while nothing is known."""
+    known = step.fraction > 0 or bool(step.progress and (step.progress.total or step.progress.phase))
+    return (None if step.state is StepState.RUNNING and not known else 1.0), step.fraction
+
+
+def _whole(job: JobView) -> StepView:
+    """The job as a bar of its own, below those of its steps."""
+    states = {JobState.RUNNING: StepState.RUNNING, JobState.COMPLETED: StepState.COMPLETED}
+    failed = StepState(job.state) if job.state in set(StepState) else StepState.WAITING
+    return StepView(
+        name="job",
+        state=StepState.RUNNING if job.state.ending else states.get(job.state, failed),
+        attempt=job.run,
+        retries=0,
+        max_retries=0,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        fraction=job.fraction,
+        eta_seconds=job.eta_seconds,
+    )
 
 
 def _said(job: JobView, step: StepView) -> str:
     """What there is to say about the step now."""
+    if job.state.ending and step.state.active:
+        return "told to end"
+    if step.state is StepState.WAITING and job.state is JobState.SCHEDULED and job.due_at:
+        return f"due {moments.due(job.due_at)}"
     if step.state is StepState.WAITING and job.waits_for:
         return f"waits for job {', '.join(map(plain, job.waits_for))}"
+    if step.state is StepState.WAITING and job.after and job.state is JobState.PENDING:
+        return f"comes after job {', '.join(map(plain, job.after))}"
     if step.state is StepState.READY:
         return "in the queue"
     if step.state is StepState.RETRYING:
         return f"retry {step.retries} of {step.max_retries}: {plain(step.message)}"
     if step.state is StepState.RUNNING:
-        return plain(step.progress.message) if step.progress else ""
+        return at_hand(step)
     if step.state is StepState.COMPLETED and step.outcome:
         return plain(step.outcome.summary)
     return plain(step.message)

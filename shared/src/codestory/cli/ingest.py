@@ -1,73 +1,149 @@
-"""`codestory ingest`: start, status, jobs, watch, cancel."""
+"""`codestory ingest`: start, update and schedule; look at jobs; control them."""
 
-from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from codestory import pipeline_file
-from codestory.cli import arguments, reach, render
-from codestory.cli.exits import Exit
-from codestory.cli.following import Newest, display
+from codestory.cli import arguments, control, flags, follow, moments, reach, render, schedules
+from codestory.cli.exits import BadUse
 from codestory.cli.screen import err, out, write_json
-from codestory.cli.settings import CliSettings, read
 from codestory.cli.text import plain
-from codestory.client import Client, CodeStoryError
-from codestory.contracts.api import JobList, JobView
+from codestory.client import Client
+from codestory.contracts.api import JobList, SubmitJob
 from codestory.contracts.plans import PipelineConfig
-from codestory.contracts.values import JobState, Priority
+from codestory.contracts.schedules import CreateSchedule
+from codestory.contracts.values import Mode, OnFull, Priority, When
 
 #: Taken from the folder where the command is given, if it is there.
 OWN_CONFIG = Path("pipeline_config.yml")
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-Job = Annotated[str, typer.Argument(metavar="JOB", help="The id of the job, or how it begins.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout, and nothing else there.")]
-
 
 @app.command()
 def start(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The folder of the repository.", show_default=False)],
+    path: flags.Repository,
     *,
-    name: Annotated[str | None, typer.Option(help="Its name in the graph. Otherwise from its git remote.")] = None,
-    steps: Annotated[str, typer.Option(metavar="A,B", help="Only these steps, in the pipeline's order.")] = "",
-    priority: Annotated[Priority, typer.Option(help="Which jobs go first.")] = Priority.DEFAULT,
-    option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="For every step that has this option.")
-    ] = None,
-    step_option: Annotated[list[str] | None, typer.Option(metavar="STEP.KEY=VALUE", help="For one step.")] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The pipeline. Otherwise ./pipeline_config.yml, or the service's own."),
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait/--detach", help="Follow the job to its end.")] = True,
-    as_json: AsJson = False,
+    name: flags.Name = None,
+    steps: flags.Steps = "",
+    mode: Annotated[Mode, typer.Option(help="update: compute only what has changed since the last time.")] = Mode.FULL,
+    update: Annotated[bool, typer.Option("--update", help="The same as --mode update.")] = False,
+    priority: flags.JobPriority = Priority.DEFAULT,
+    option: flags.Option = None,
+    step_option: flags.StepOption = None,
+    config: flags.Config = None,
+    dependency: flags.Dependency = None,
+    resource: flags.Resource = None,
+    eta: flags.Eta = None,
+    countdown: flags.Countdown = None,
+    after: flags.After = None,
+    when: flags.JobWhen = When.SUCCESS,
+    on_full: flags.JobOnFull = OnFull.WAIT,
+    wait: flags.Wait = None,
+    as_json: flags.AsJson = False,
 ) -> None:
     """Ingest a repository. Starts the embedded stack if no service runs."""
+    if when is not When.SUCCESS and not after:
+        raise BadUse("--when is about the jobs of --after; name them.")
     screen = err()
-    config = config or (OWN_CONFIG if OWN_CONFIG.is_file() else None)
-    request = arguments.request(
-        repository=arguments.repository_path(path, name),
+    request = _request(
+        path,
+        config,
+        screen,
         name=name,
-        steps=arguments.step_names(steps),
+        steps=steps,
+        mode=Mode.UPDATE if update else mode,
         priority=priority,
-        options=arguments.options(option or ()),
-        step_options=arguments.step_options(step_option or ()),
-        pipeline=_pipeline(config, screen),
+        option=option,
+        step_option=step_option,
+        dependency=dependency,
+        resource=resource,
+        eta=moments.eta(eta),
+        countdown=moments.countdown(countdown),
+        after=tuple(after or ()),
+        when=when,
+        on_full=on_full,
     )
-    with reach.running_or_started(config, screen) as client:
-        job = reach.submitted(client, request, screen)
-        if wait:
-            screen.print(f"Job {plain(job.id)}: {plain(job.repository.name)}", soft_wrap=True)
-            _close(_followed(client, job.id, screen), screen, as_json=as_json)
-    _detached(job, screen, as_json=as_json)
+    _begin(request, config, screen, wait=wait, as_json=as_json)
 
 
 @app.command()
-def status(job: Job, as_json: AsJson = False) -> None:
+def update(
+    path: flags.Repository,
+    *,
+    name: flags.Name = None,
+    steps: flags.Steps = "",
+    priority: flags.JobPriority = Priority.DEFAULT,
+    option: flags.Option = None,
+    step_option: flags.StepOption = None,
+    config: flags.Config = None,
+    wait: flags.Wait = None,
+    as_json: flags.AsJson = False,
+) -> None:
+    """Ingest what has changed since the last time. Of one step alone (--steps), the others' part stays as it is."""
+    screen = err()
+    request = _request(
+        path,
+        config,
+        screen,
+        name=name,
+        steps=steps,
+        mode=Mode.UPDATE,
+        priority=priority,
+        option=option,
+        step_option=step_option,
+    )
+    _begin(request, config, screen, wait=wait, as_json=as_json)
+
+
+@app.command()
+def schedule(
+    path: flags.Repository,
+    *,
+    cron: Annotated[
+        str, typer.Option(metavar="'M H D M W'", help="When, as crontab has it: '0 3 * * *' is each day at 3.")
+    ],
+    time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Of --cron: Europe/Berlin.")] = "UTC",
+    title: Annotated[str, typer.Option(help="For people; it need not be unique.")] = "",
+    paused: Annotated[bool, typer.Option("--paused", help="Make no jobs yet.")] = False,
+    name: flags.Name = None,
+    steps: flags.Steps = "",
+    mode: Annotated[Mode, typer.Option(help="update: compute only what has changed since the last time.")] = Mode.FULL,
+    update: Annotated[bool, typer.Option("--update", help="The same as --mode update.")] = False,
+    priority: flags.JobPriority = Priority.DEFAULT,
+    option: flags.Option = None,
+    step_option: flags.StepOption = None,
+    config: flags.Config = None,
+    dependency: flags.Dependency = None,
+    resource: flags.Resource = None,
+    as_json: flags.AsJson = False,
+) -> None:
+    """Ingest a repository again and again. See: codestory ingest schedules"""
+    screen = err()
+    job = _request(
+        path,
+        config,
+        screen,
+        name=name,
+        steps=steps,
+        mode=Mode.UPDATE if update else mode,
+        priority=priority,
+        option=option,
+        step_option=step_option,
+        dependency=dependency,
+        resource=resource,
+    )
+    request = arguments.checked(CreateSchedule, job=job, cron=cron, time_zone=time_zone, title=title, paused=paused)
+    with reach.running_or_started(_config(config), screen) as client:
+        made = reach.with_new_steps(lambda: client.create_schedule(request), screen)
+    schedules.tell(made, screen, as_json=as_json)
+
+
+@app.command()
+def status(job: flags.Job, as_json: flags.AsJson = False) -> None:
     """Show a job as it is now."""
     with reach.running() as client:
         found = arguments.find_job(client, job)
@@ -78,8 +154,23 @@ def status(job: Job, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def step(
+    job: flags.Job,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The name of the step.", show_default=False)],
+    as_json: flags.AsJson = False,
+) -> None:
+    """Show one step of a job: its attempts, workers and options."""
+    with reach.running() as client:
+        found = client.step(arguments.find_job(client, job).id, step)
+    if as_json:
+        write_json(found)
+    else:
+        render.step(out(), found)
+
+
+@app.command()
 def jobs(
-    as_json: AsJson = False,
+    as_json: flags.AsJson = False,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 20,
 ) -> None:
     """List the newest jobs."""
@@ -92,25 +183,62 @@ def jobs(
 
 
 @app.command()
-def watch(job: Job) -> None:
+def watch(job: flags.Job) -> None:
     """Follow a job to its end."""
     screen = err()
     with reach.running() as client:
-        found = arguments.find_job(client, job)
-        _close(_followed(client, found.id, screen), screen, as_json=False)
+        follow.to_its_end(client, arguments.find_job(client, job), screen, as_json=False)
 
 
-@app.command()
-def cancel(job: Job, as_json: AsJson = False) -> None:
-    """End a job. What its finished steps wrote stays in the graph."""
-    with reach.running() as client:
-        cancelled = client.cancel(arguments.find_job(client, job).id)
-    if as_json:
-        write_json(cancelled)
-    elif cancelled.state is JobState.CANCELLED:
-        out().print(f"Job {plain(cancelled.id)} is cancelled.", soft_wrap=True)
-    else:
-        out().print(f"Job {plain(cancelled.id)} is being cancelled: its step is told to end.", soft_wrap=True)
+for verb in (control.why, control.cancel, control.stop, control.resume, control.retry, control.prioritise):
+    app.command()(verb)
+app.add_typer(schedules.app, name="schedules", help="What is ingested again and again: list, show, pause, resume, rm.")
+
+
+def _request(
+    path: str,
+    config: Path | None,
+    screen: Console,
+    *,
+    steps: str,
+    option: list[str] | None,
+    step_option: list[str] | None,
+    dependency: list[str] | None = None,
+    resource: list[str] | None = None,
+    **fields: Any,
+) -> SubmitJob:
+    """`fields`: those of SubmitJob that are taken as they were typed."""
+    return arguments.checked(
+        SubmitJob,
+        repository=arguments.repository_path(path, fields["name"]),
+        steps=arguments.step_names(steps),
+        options=arguments.options(option or ()),
+        step_options=arguments.step_options(step_option or ()),
+        dependencies=arguments.dependencies(dependency or ()),
+        resources=tuple(resource or ()),
+        pipeline=_pipeline(_config(config), screen),
+        **fields,
+    )
+
+
+def _begin(request: SubmitJob, config: Path | None, screen: Console, *, wait: bool | None, as_json: bool) -> None:
+    later = request.eta is not None or request.countdown is not None
+    with reach.running_or_started(_config(config), screen) as client:
+        request = request.model_copy(update={"after": _whole(client, request.after)})
+        job = reach.with_new_steps(lambda: client.submit(request), screen)
+        if wait or (wait is None and not later):
+            screen.print(f"Job {plain(job.id)}: {plain(job.repository.name)}", soft_wrap=True)
+            follow.to_its_end(client, job, screen, as_json=as_json)
+    follow.left(job, screen, as_json=as_json)
+
+
+def _whole(client: Client, typed: tuple[str, ...]) -> tuple[str, ...]:
+    """The ids of jobs that may be named by how they begin."""
+    return tuple(arguments.find_job(client, job).id for job in typed)
+
+
+def _config(named: Path | None) -> Path | None:
+    return named or (OWN_CONFIG if OWN_CONFIG.is_file() else None)
 
 
 def _pipeline(config: Path | None, screen: Console) -> PipelineConfig | None:
@@ -118,35 +246,3 @@ def _pipeline(config: Path | None, screen: Console) -> PipelineConfig | None:
         return None
     screen.print(f"Pipeline: {plain(config)}", soft_wrap=True)
     return pipeline_file.load(config)
-
-
-def _followed(client: Client, job_id: str, screen: Console) -> JobView:
-    """The job as it ended. It goes on when the person, or the service, leaves."""
-    newest, every = Newest(), read(CliSettings).progress_seconds
-    try:
-        with display(screen, every) as shown, closing(client.watch(job_id)) as messages:
-            for message in messages:
-                if (job := newest.hear(message)) is not None:
-                    shown.show(job)
-    except (KeyboardInterrupt, CodeStoryError) as left:
-        render.while_away(screen, job_id)
-        if isinstance(left, KeyboardInterrupt):
-            raise typer.Exit(Exit.INTERRUPTED) from left
-        raise
-    return newest.job or client.get(job_id)
-
-
-def _close(ended: JobView, screen: Console, *, as_json: bool) -> None:
-    render.summary(screen, ended)
-    if as_json:
-        write_json(ended)
-    raise typer.Exit(render.exit_of(ended))
-
-
-def _detached(job: JobView, screen: Console, *, as_json: bool) -> None:
-    """The id alone on stdout, for scripts."""
-    if as_json:
-        write_json(job)
-    else:
-        out().print(plain(job.id), soft_wrap=True)
-    render.while_away(screen, job.id)

@@ -50,11 +50,43 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for room, name, about in (
-    (IngestRoom, "ingest", "Ingest repositories: start, watch and cancel jobs."),
+    (IngestRoom, "ingest", "Ingest repositories: start, watch, stop, resume, retry and schedule jobs."),
     (GraphRoom, "graph", "Look into the graph."),
     (ServiceRoom, "service", "The embedded stack on this machine: start, stop, status, logs."),
 ):
     app.add_typer(typer.Typer(cls=room, no_args_is_help=True, rich_markup_mode=None), name=name, help=about)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout, and nothing else there.")]
+
+
+@app.command()
+def resources(
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Set how many steps may run at once, over all jobs.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG=N", help="Set how many running steps may hold a tag. TAG= : as the pipeline says."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the tokens and who holds them; change how many there are."""
+    from codestory.cli import resources as shared  # noqa: PLC0415 - imported when it is asked for, as the rooms are
+
+    shared.resources(tokens, limit or (), as_json=as_json)
+
+
+@app.command()
+def steps(
+    set_concurrency: Annotated[
+        list[str] | None, typer.Option(metavar="STEP=N", help="Set how many runs of a step there may be at once.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the steps that exist, their workers and their queues; change how many run at once."""
+    from codestory.cli import resources as shared  # noqa: PLC0415 - imported when it is asked for, as the rooms are
+
+    shared.steps(set_concurrency or (), as_json=as_json)
 
 
 def _version(asked: bool) -> None:

@@ -1,6 +1,8 @@
 """Which service the commands talk to: the one that is named, the one that runs here, or one that they start."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -8,7 +10,8 @@ from codestory import local
 from codestory.cli.exits import NoService
 from codestory.cli.text import plain
 from codestory.client import Client, Invalid
-from codestory.contracts.api import JobView, SubmitJob
+
+Answer = TypeVar("Answer")
 
 #: The code of the problem "this step is not registered".
 UNKNOWN_STEP = "unknown_step"
@@ -35,15 +38,15 @@ def running_or_started(config: Path | None, console: Console) -> Client:
     return Client(local.service_url() or _started(config, console).url)
 
 
-def submitted(client: Client, request: SubmitJob, console: Console) -> JobView:
-    """The job. A step that was installed after the embedded stack was started gets its service first."""
+def with_new_steps(ask: Callable[[], Answer], console: Console) -> Answer:
+    """What is asked for. A step that was installed after the embedded stack was started gets its service first."""
     try:
-        return client.submit(request)
+        return ask()
     except Invalid as error:
         if error.code != UNKNOWN_STEP or elsewhere():
             raise
     _started(None, console)
-    return client.submit(request)
+    return ask()
 
 
 def _started(config: Path | None, console: Console) -> local.Stack:

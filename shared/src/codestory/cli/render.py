@@ -1,5 +1,6 @@
 """How jobs look in a terminal: the list of jobs, one job, and the summary at its end."""
 
+import json
 import os
 import shlex
 import sys
@@ -12,13 +13,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from codestory.cli import results
+from codestory.cli import moments, receipts, results
 from codestory.cli.exits import Exit
-from codestory.cli.following import STYLES, count, elapsed
+from codestory.cli.following import STYLES, ahead, at_hand, count, elapsed
 from codestory.cli.text import counted, duration, plain, plain_lines, size, tally
 from codestory.contracts.api import JobView, StepView
 from codestory.contracts.results import Gap, StepOutcome, Usage
-from codestory.contracts.values import JobState, Reason, StepState
+from codestory.contracts.values import JobState, Mode, Priority, Reason, StepState, When
 
 #: Skipped or failed parts named in a summary. The job has more of them, and the graph has all.
 GAPS_SHOWN = 8
@@ -26,6 +27,13 @@ GAPS_SHOWN = 8
 DETAIL_LINES = 12
 #: After these, the last lines that the step's process wrote tell a person something.
 SHOWS_OUTPUT = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY})
+COLORS = {
+    JobState.COMPLETED: "green",
+    JobState.FAILED: "red",
+    JobState.STOPPED: "yellow",
+    JobState.CANCELLED: "yellow",
+}
+AFTER = {When.SUCCESS: "once they have completed", When.ALWAYS: "however they end"}
 
 
 def jobs(console: Console, listed: Iterable[JobView]) -> None:
@@ -35,7 +43,8 @@ def jobs(console: Console, listed: Iterable[JobView]) -> None:
         table.add_column(heading, overflow="fold")
     for job in listed:
         created = f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
-        table.add_row(plain(job.id), plain(job.repository.name), _state(job), created, _took(job))
+        took = f"due {moments.due(job.due_at)}" if job.state is JobState.SCHEDULED and job.due_at else _took(job)
+        table.add_row(plain(job.id), plain(job.repository.name), _state(job), created, took)
     console.print(table if table.row_count else f"No jobs yet. Start one: {command()} ingest start PATH")
 
 
@@ -47,6 +56,33 @@ def job(console: Console, shown: JobView) -> None:
         _contents(console, shown)
         _gaps(console, shown)
         _failure(console, shown)
+
+
+def step(console: Console, shown: StepView) -> None:
+    """One step of a job, with all its attempts."""
+    console.print(f"{plain(shown.name)}  {shown.state}, attempt {shown.attempt}", soft_wrap=True)
+    for heading, said in _facts(shown):
+        console.print(f"{heading}: {said}", overflow="fold")
+    table = _table()
+    table.add_column("Attempt", justify="right")
+    table.add_column("State", no_wrap=True)
+    for heading in ("Began", "Took", "CPU", "Memory", "Worker", ""):
+        table.add_column(heading, overflow="fold")
+    for each in shown.attempts:
+        seconds = (each.ended_at - each.started_at).total_seconds() if each.started_at and each.ended_at else None
+        table.add_row(
+            str(each.number),
+            Text(each.state.lower(), style=STYLES.get(each.state, "")),
+            moments.moment(each.started_at) if each.started_at else "",
+            "" if seconds is None else duration(max(0.0, seconds)),
+            duration(each.usage.cpu_seconds) if each.usage.cpu_seconds else "",
+            size(each.usage.peak_memory_bytes) if each.usage.peak_memory_bytes else "",
+            plain(each.worker),
+            ": ".join(filter(None, (each.reason or "", plain(each.message)))),
+        )
+    if table.row_count:
+        console.print()
+        console.print(table)
 
 
 def summary(console: Console, ended: JobView) -> None:
@@ -64,18 +100,37 @@ def exit_of(ended: JobView) -> Exit:
 def while_away(console: Console, job_id: str) -> None:
     """What a person can do about a job that goes on without them."""
     console.print(f"Job {plain(job_id)} goes on.", soft_wrap=True)
-    console.print(f"  watch it:   {command()} ingest watch {plain(job_id)}", soft_wrap=True)
-    console.print(f"  cancel it:  {command()} ingest cancel {plain(job_id)}", soft_wrap=True)
+    console.print(f"  watch it:    {command()} ingest watch {plain(job_id)}", soft_wrap=True)
+    console.print(f"  if it waits: {command()} ingest why {plain(job_id)}", soft_wrap=True)
+    console.print(f"  stop it:     {command()} ingest stop {plain(job_id)}", soft_wrap=True)
+    console.print(f"  cancel it:   {command()} ingest cancel {plain(job_id)}", soft_wrap=True)
 
 
 def _heading(console: Console, shown: JobView) -> None:
     console.print(Text.assemble("Job ", (plain(shown.id), "bold"), "  ", _state(shown), *_verdict(shown)))
     where = plain(shown.repository.path)
     console.print(Text.assemble("Repository ", (plain(shown.repository.name), "bold"), f"  {where}"), overflow="fold")
+    for note in _notes(shown):
+        console.print(note, overflow="fold")
+    receipts.show(console, shown)
+
+
+def _notes(shown: JobView) -> Iterable[str]:
+    """What is out of the ordinary, and what it waits for."""
+    if shown.mode is Mode.UPDATE:
+        yield "Only what has changed since the last time is computed."
+    if shown.priority is not Priority.DEFAULT:
+        yield f"Priority {shown.priority}."
+    if shown.schedule:
+        yield f"Made by the schedule {plain(shown.schedule)}."
+    if shown.state is JobState.SCHEDULED and shown.due_at:
+        yield f"Due {moments.due(shown.due_at)}."
+    if shown.after and shown.state in {JobState.SCHEDULED, JobState.PENDING}:
+        yield f"Comes after {', '.join(map(plain, shown.after))}, {AFTER[shown.when]}."
     if shown.waits_for:
-        console.print(f"Waits for {', '.join(map(plain, shown.waits_for))}, on the same repository.")
-    elif shown.message and shown.state is not JobState.FAILED:
-        console.print(plain(shown.message))
+        yield f"Waits for {', '.join(map(plain, shown.waits_for))}, on the same repository."
+    elif shown.message:
+        yield plain(shown.message)
 
 
 def _verdict(shown: JobView) -> Iterable[str]:
@@ -147,10 +202,15 @@ def _failure(console: Console, shown: JobView) -> None:
 
 def _next(console: Console, ended: JobView) -> None:
     name = shlex.quote(plain(ended.repository.name))
+    again = "resume" if ended.state is JobState.STOPPED else "retry"
     tips = (
         (f"{command()} graph stats {name}", f"{command()} graph query {name} '{EXAMPLE_QUERY}'")
         if ended.state is JobState.COMPLETED
-        else (f"{command()} ingest status {plain(ended.id)} --json", f"{command()} service logs")
+        else (
+            f"{command()} ingest {again} {plain(ended.id)}",
+            f"{command()} ingest status {plain(ended.id)} --json",
+            f"{command()} service logs",
+        )
     )
     console.print("\nWhat to try next:")
     for tip in tips:
@@ -164,8 +224,23 @@ def _told(step: StepView) -> str:
     if step.state is StepState.COMPLETED:
         return plain(step.outcome.summary) if step.outcome else ""
     if step.state is StepState.RUNNING:
-        return count(step)
+        return "; ".join(filter(None, (" ".join(filter(None, (count(step), ahead(step)))), at_hand(step))))
     return plain(step.message)
+
+
+def _facts(shown: StepView) -> Iterable[tuple[str, str]]:
+    if told := _told(shown):
+        yield "Now" if shown.state.active else "Outcome", told
+    if shown.due_at:
+        yield "Next attempt", moments.due(shown.due_at)
+    if shown.depends_on:
+        yield "Waits for", f"{', '.join(map(plain, shown.depends_on))}, {AFTER[shown.when]}"
+    if shown.resources:
+        yield "Holds while it runs", ", ".join(map(plain, shown.resources))
+    if shown.options:
+        yield "Options", plain(json.dumps(shown.options, ensure_ascii=False))
+    if shown.options_dropped:
+        yield "Options that it does not have", ", ".join(map(plain, shown.options_dropped))
 
 
 def _retried(step: StepView) -> str:
@@ -182,8 +257,7 @@ def _usage(step: StepView) -> Usage | None:
 
 
 def _state(shown: JobView) -> Text:
-    color = {JobState.COMPLETED: "green", JobState.FAILED: "red", JobState.CANCELLED: "yellow"}.get(shown.state, "cyan")
-    return Text(shown.state, style=color)
+    return Text(shown.state, style=COLORS.get(shown.state, "cyan"))
 
 
 def _took(shown: JobView) -> str:

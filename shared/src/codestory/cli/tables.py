@@ -25,7 +25,8 @@ def stats(console: Console, found: FoundRepository, counts: GraphStats) -> None:
             table.add_row(heading, f"{sum(by_kind.values()):,}", style="bold")
         for kind, count in by_kind.items():
             table.add_row(f"  {plain(kind)}", f"{count:,}")
-    console.print(" ".join(filter(None, (plain(found.name), unfinished(counts.writing_steps)))), soft_wrap=True)
+    notes = (plain(found.name), unfinished(counts.writing_steps), stale(counts.stale_steps))
+    console.print(" ".join(filter(None, notes)), soft_wrap=True)
     console.print(table if table.row_count else "  nothing yet")
 
 
@@ -43,6 +44,11 @@ def rows(console: Console, found: Rows) -> None:
 
 def unfinished(writing_steps: tuple[str, ...]) -> str:
     return f"(not final: {', '.join(map(plain, writing_steps))} has not finished writing)" if writing_steps else ""
+
+
+def stale(stale_steps: tuple[str, ...]) -> str:
+    names = ", ".join(map(plain, stale_steps))
+    return f"(older than what they are made of, until they run again: {names})" if stale_steps else ""
 
 
 def _cell(value: object) -> str:

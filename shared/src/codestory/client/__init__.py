@@ -1,7 +1,7 @@
 """The SDK: talks to a Code Story service. Knows contracts, httpx and websockets, and nothing else of ours."""
 
 from codestory.client._async import AsyncClient
-from codestory.client._calls import Submission
+from codestory.client._calls import Again, Recurring, ScheduleChanges, Submission
 from codestory.client._errors import (
     BadAddress,
     CodeStoryError,
@@ -12,6 +12,7 @@ from codestory.client._errors import (
     ProblemError,
     ServiceUnreachable,
     StillRunning,
+    Throttled,
     Unavailable,
     UnexpectedAnswer,
 )
@@ -19,6 +20,7 @@ from codestory.client._sync import Client
 from codestory.client._transport import Patience
 
 __all__ = [
+    "Again",
     "AsyncClient",
     "BadAddress",
     "Client",
@@ -29,9 +31,12 @@ __all__ = [
     "NotFound",
     "Patience",
     "ProblemError",
+    "Recurring",
+    "ScheduleChanges",
     "ServiceUnreachable",
     "StillRunning",
     "Submission",
+    "Throttled",
     "Unavailable",
     "UnexpectedAnswer",
 ]

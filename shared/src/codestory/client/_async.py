@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, Unpack, overload
@@ -11,7 +11,7 @@ import httpx
 from websockets.asyncio.client import connect
 
 from codestory.client import _calls as calls
-from codestory.client._calls import Answer, Call, Submission
+from codestory.client._calls import Again, Answer, Call, Recurring, ScheduleChanges, Submission
 from codestory.client._errors import ServiceUnreachable, Unavailable
 from codestory.client._transport import (
     CLOSE_SECONDS,
@@ -26,7 +26,21 @@ from codestory.client._transport import (
     unreachable,
 )
 from codestory.client._watch import Watch
-from codestory.contracts.api import Health, JobView, ResourceStatus, StatusMessage, StepStatus, SubmitJob
+from codestory.contracts.api import (
+    Health,
+    Holders,
+    JobView,
+    ResourceStatus,
+    RetryJob,
+    StatusMessage,
+    StepStatus,
+    StepView,
+    SubmitJob,
+    TagStatus,
+    Why,
+)
+from codestory.contracts.schedules import CreateSchedule, Schedule
+from codestory.contracts.values import Priority
 
 
 class AsyncClient:
@@ -95,11 +109,80 @@ class AsyncClient:
         """Ask for the end of a job. It has ended when its state says so. Conflict if it has ended otherwise."""
         return await self._send(calls.cancel(job_id))
 
+    async def stop(self, job_id: str) -> JobView:
+        """Ask a job to halt and keep what is done; `resume` goes on from there. STOPPED once its state says so."""
+        return await self._send(calls.stop(job_id))
+
+    async def resume(self, job_id: str) -> JobView:
+        """Let a stopped job go on with what did not complete."""
+        return await self._send(calls.resume(job_id))
+
+    @overload
+    async def retry(self, job_id: str, request: RetryJob) -> JobView: ...
+    @overload
+    async def retry(self, job_id: str, **fields: Unpack[Again]) -> JobView: ...
+    async def retry(self, job_id: str, request: RetryJob | None = None, **fields: Any) -> JobView:
+        """Run a job again that failed, was stopped or was cancelled: what did not complete, or `from_step` on."""
+        return await self._send(calls.retry(job_id, request, fields))
+
+    async def change(self, job_id: str, *, priority: Priority | str) -> JobView:
+        """Change a job that has not ended."""
+        return await self._send(calls.change(job_id, {"priority": priority}))
+
+    async def why(self, job_id: str) -> Why:
+        """Why a job does not go on, in words and as data."""
+        return await self._send(calls.why(job_id))
+
+    async def step(self, job_id: str, name: str) -> StepView:
+        """One step of a job: its attempts with times, reasons and workers, its options, what it used."""
+        return await self._send(calls.step(job_id, name))
+
     async def resource_status(self) -> ResourceStatus:
         return await self._send(calls.resource_status())
 
+    async def set_max_tokens(self, max_tokens: int) -> ResourceStatus:
+        """How many steps may be admitted at once, over all jobs. Nothing that runs is ended by it."""
+        return await self._send(calls.set_max_tokens(max_tokens))
+
+    async def holders(self) -> Holders:
+        """Who holds each token, the longest first; and how the limited tags stand."""
+        return await self._send(calls.holders())
+
+    async def resource_limits(self) -> tuple[TagStatus, ...]:
+        return (await self._send(calls.resource_limits())).root
+
+    async def set_resource_limits(self, limits: Mapping[str, int | None]) -> tuple[TagStatus, ...]:
+        """How many admitted steps may hold each tag at once. Not named: unchanged; None: as the pipeline file says."""
+        return (await self._send(calls.set_resource_limits(limits))).root
+
     async def steps(self) -> tuple[StepStatus, ...]:
         return (await self._send(calls.steps())).steps
+
+    async def set_concurrency(self, step: str, concurrency: int) -> StepStatus:
+        """How many runs of a step there may be at once, over all its replicas."""
+        return await self._send(calls.set_concurrency(step, concurrency))
+
+    @overload
+    async def create_schedule(self, request: CreateSchedule) -> Schedule: ...
+    @overload
+    async def create_schedule(self, **fields: Unpack[Recurring]) -> Schedule: ...
+    async def create_schedule(self, request: CreateSchedule | None = None, **fields: Any) -> Schedule:
+        """A job again and again, at each time that `cron` names. Never sent twice, as `submit`."""
+        return await self._send(calls.create_schedule(request, fields))
+
+    async def schedules(self) -> tuple[Schedule, ...]:
+        return (await self._send(calls.schedules())).schedules
+
+    async def schedule(self, schedule_id: str) -> Schedule:
+        return await self._send(calls.schedule(schedule_id))
+
+    async def change_schedule(self, schedule_id: str, **changes: Unpack[ScheduleChanges]) -> Schedule:
+        """Pause a schedule, let it go on, or give it other times."""
+        return await self._send(calls.change_schedule(schedule_id, changes))
+
+    async def delete_schedule(self, schedule_id: str) -> None:
+        """Its jobs stay."""
+        await self._send(calls.delete_schedule(schedule_id))
 
     async def health(self) -> Health:
         return await self._send(calls.health())

@@ -10,7 +10,8 @@ CodeStoryError
     ├── Forbidden         401, 403
     ├── NotFound          404
     ├── Conflict          409: not in this state
-    └── Unavailable       429, 502, 503, 504: later may work
+    └── Unavailable       502, 503, 504: later may work
+        └── Throttled     429: there is no room now
 """
 
 from collections.abc import Iterable
@@ -42,9 +43,11 @@ class StillRunning(CodeStoryError):
 class ProblemError(CodeStoryError):
     """The service refuses, and says why."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
         super().__init__(sentence(problem))
         self.problem = problem
+        #: Seconds after which the service says that the same request may be taken.
+        self.retry_after = retry_after
 
     @property
     def status(self) -> int:
@@ -74,7 +77,7 @@ class Forbidden(ProblemError):
 
 
 class NotFound(ProblemError):
-    """There is no such job."""
+    """There is no such thing: no such job, step or schedule."""
 
 
 class Conflict(ProblemError):
@@ -83,6 +86,10 @@ class Conflict(ProblemError):
 
 class Unavailable(ProblemError):
     """The service cannot do this now. Later may work."""
+
+
+class Throttled(Unavailable):
+    """There is no room for this now. `retry_after` says when to try again; `on_full="wait"` waits instead."""
 
 
 BY_STATUS: dict[int, type[ProblemError]] = {
@@ -94,16 +101,16 @@ BY_STATUS: dict[int, type[ProblemError]] = {
     413: Invalid,
     415: Invalid,
     422: Invalid,
-    429: Unavailable,
+    429: Throttled,
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,
 }
 
 
-def problem_error(problem: Problem) -> ProblemError:
+def problem_error(problem: Problem, retry_after: float | None = None) -> ProblemError:
     """The error of the class that fits the problem's status."""
-    return BY_STATUS.get(problem.status, ProblemError)(problem)
+    return BY_STATUS.get(problem.status, ProblemError)(problem, retry_after)
 
 
 def sentence(problem: Problem) -> str:

@@ -1,7 +1,7 @@
 """The synchronous client. No event loop inside, so that it works in a notebook, a thread and a running loop alike."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack, overload
 
@@ -9,7 +9,7 @@ import httpx
 from websockets.sync.client import connect
 
 from codestory.client import _calls as calls
-from codestory.client._calls import Answer, Call, Submission
+from codestory.client._calls import Again, Answer, Call, Recurring, ScheduleChanges, Submission
 from codestory.client._errors import ServiceUnreachable, Unavailable
 from codestory.client._transport import (
     CLOSE_SECONDS,
@@ -24,7 +24,21 @@ from codestory.client._transport import (
     unreachable,
 )
 from codestory.client._watch import Watch
-from codestory.contracts.api import Health, JobView, ResourceStatus, StatusMessage, StepStatus, SubmitJob
+from codestory.contracts.api import (
+    Health,
+    Holders,
+    JobView,
+    ResourceStatus,
+    RetryJob,
+    StatusMessage,
+    StepStatus,
+    StepView,
+    SubmitJob,
+    TagStatus,
+    Why,
+)
+from codestory.contracts.schedules import CreateSchedule, Schedule
+from codestory.contracts.values import Priority
 
 
 class Client:
@@ -92,11 +106,80 @@ class Client:
         """Ask for the end of a job. It has ended when its state says so. Conflict if it has ended otherwise."""
         return self._send(calls.cancel(job_id))
 
+    def stop(self, job_id: str) -> JobView:
+        """Ask a job to halt and keep what is done; `resume` goes on from there. STOPPED once its state says so."""
+        return self._send(calls.stop(job_id))
+
+    def resume(self, job_id: str) -> JobView:
+        """Let a stopped job go on with what did not complete."""
+        return self._send(calls.resume(job_id))
+
+    @overload
+    def retry(self, job_id: str, request: RetryJob) -> JobView: ...
+    @overload
+    def retry(self, job_id: str, **fields: Unpack[Again]) -> JobView: ...
+    def retry(self, job_id: str, request: RetryJob | None = None, **fields: Any) -> JobView:
+        """Run a job again that failed, was stopped or was cancelled: what did not complete, or `from_step` on."""
+        return self._send(calls.retry(job_id, request, fields))
+
+    def change(self, job_id: str, *, priority: Priority | str) -> JobView:
+        """Change a job that has not ended."""
+        return self._send(calls.change(job_id, {"priority": priority}))
+
+    def why(self, job_id: str) -> Why:
+        """Why a job does not go on, in words and as data."""
+        return self._send(calls.why(job_id))
+
+    def step(self, job_id: str, name: str) -> StepView:
+        """One step of a job: its attempts with times, reasons and workers, its options, what it used."""
+        return self._send(calls.step(job_id, name))
+
     def resource_status(self) -> ResourceStatus:
         return self._send(calls.resource_status())
 
+    def set_max_tokens(self, max_tokens: int) -> ResourceStatus:
+        """How many steps may be admitted at once, over all jobs. Nothing that runs is ended by it."""
+        return self._send(calls.set_max_tokens(max_tokens))
+
+    def holders(self) -> Holders:
+        """Who holds each token, the longest first; and how the limited tags stand."""
+        return self._send(calls.holders())
+
+    def resource_limits(self) -> tuple[TagStatus, ...]:
+        return self._send(calls.resource_limits()).root
+
+    def set_resource_limits(self, limits: Mapping[str, int | None]) -> tuple[TagStatus, ...]:
+        """How many admitted steps may hold each tag at once. Not named: unchanged; None: as the pipeline file says."""
+        return self._send(calls.set_resource_limits(limits)).root
+
     def steps(self) -> tuple[StepStatus, ...]:
         return self._send(calls.steps()).steps
+
+    def set_concurrency(self, step: str, concurrency: int) -> StepStatus:
+        """How many runs of a step there may be at once, over all its replicas."""
+        return self._send(calls.set_concurrency(step, concurrency))
+
+    @overload
+    def create_schedule(self, request: CreateSchedule) -> Schedule: ...
+    @overload
+    def create_schedule(self, **fields: Unpack[Recurring]) -> Schedule: ...
+    def create_schedule(self, request: CreateSchedule | None = None, **fields: Any) -> Schedule:
+        """A job again and again, at each time that `cron` names. Never sent twice, as `submit`."""
+        return self._send(calls.create_schedule(request, fields))
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        return self._send(calls.schedules()).schedules
+
+    def schedule(self, schedule_id: str) -> Schedule:
+        return self._send(calls.schedule(schedule_id))
+
+    def change_schedule(self, schedule_id: str, **changes: Unpack[ScheduleChanges]) -> Schedule:
+        """Pause a schedule, let it go on, or give it other times."""
+        return self._send(calls.change_schedule(schedule_id, changes))
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        """Its jobs stay."""
+        self._send(calls.delete_schedule(schedule_id))
 
     def health(self) -> Health:
         return self._send(calls.health())

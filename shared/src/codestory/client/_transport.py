@@ -34,10 +34,10 @@ STREAM_LOST = (OSError, EOFError, WebSocketException)
 class Patience:
     """How long a client tries, in seconds.
 
-    `retries`: of requests that only ask. `silence`: without a message for so long, a WebSocket is taken for dead (the
-    service says something every 15). `give_up_after`: without any contact for so long, watching ends with an error.
-    `poll_interval`: between two looks at a job where no WebSocket can be had. `longest_wait`: a service that asks for
-    more by `Retry-After` is not waited for.
+    `retries`: of requests that only ask, or that change nothing more the second time. `silence`: without a message for
+    so long, a WebSocket is taken for dead (the service says something every 15). `give_up_after`: without any contact
+    for so long, watching ends with an error. `poll_interval`: between two looks at a job where no WebSocket can be had.
+    `longest_wait`: a service that asks for more by `Retry-After` is not waited for.
     """
 
     retries: int = 3
@@ -55,13 +55,13 @@ class Patience:
 
     def before_retry(self, call: Call[Answer], failures: int, response: httpx.Response | None = None) -> float | None:
         """Seconds until the call may be sent again, or None if it must not be."""
-        if not call.safe or failures > self.retries:
+        if not call.again or failures > self.retries:
             return None
         if response is None:
             return self.pause(failures)
         if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
             return None
-        wait = _seconds(response.headers.get("Retry-After"))
+        wait = _retry_after(response)
         return None if wait is None or wait > self.longest_wait else max(wait, self.pause(failures))
 
 
@@ -105,14 +105,17 @@ def headers() -> dict[str, str]:
 
 def content_headers(call: Call[Answer]) -> dict[str, str]:
     """The service takes JSON only, even where there is no body: a foreign web page cannot send that."""
-    return {} if call.safe else {"Content-Type": "application/json"}
+    return {} if call.asks else {"Content-Type": "application/json"}
 
 
 def unreachable(address: Address, call: Call[Answer], error: Exception) -> CodeStoryError:
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     detail = f"No Code Story service answers at {address} ({said})."
-    if not call.safe and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        detail += " It may have taken the request all the same: look at its jobs before you send it again."
+    if not call.asks and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        then = (
+            "to send it again changes nothing more" if call.again else "look at what is there before you send it again"
+        )
+        detail += f" It may have taken the request all the same: {then}."
     return ServiceUnreachable(detail)
 
 
@@ -120,11 +123,11 @@ def read(address: Address, call: Call[Answer], response: httpx.Response) -> Answ
     """What the service answered, or the error that it states."""
     if response.is_success:
         try:
-            return call.answer.model_validate_json(response.content)
+            return call.answer.model_validate_json(response.content or b"{}")
         except ValidationError as error:
             raise UnexpectedAnswer(f"{address} does not answer like a Code Story service of this version.") from error
     if response.is_error:
-        raise problem_error(_problem(response))
+        raise problem_error(_problem(response), _retry_after(response))
     raise UnexpectedAnswer(f"{address} answered {response.status_code} to {call.method} /{call.path}.")
 
 
@@ -137,6 +140,7 @@ def _problem(response: httpx.Response) -> Problem:
         return Problem(title=title, status=response.status_code, detail=f"{response.url.host} answered {title}.")
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """`Retry-After` as seconds. Its other form, a date, is not used by the service."""
+def _retry_after(response: httpx.Response) -> float | None:
+    """`Retry-After` in seconds. Its other form, a date, is not used by the service."""
+    retry_after = response.headers.get("Retry-After")
     return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None

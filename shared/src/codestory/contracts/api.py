@@ -1,14 +1,29 @@
 """What the REST API takes and gives, and what the WebSocket says."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from codestory.contracts.jobs import Attempt, Repository
+from codestory.contracts.jobs import Attempt, Receipt, Repository
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.results import Progress, StepOutcome, Usage
-from codestory.contracts.values import JobState, Priority, StepName, StepState, Value
+from codestory.contracts.values import (
+    JobId,
+    JobState,
+    Mode,
+    OnFull,
+    Priority,
+    ResourceTag,
+    StepName,
+    StepState,
+    Value,
+    When,
+)
+
+#: A job may be put off for so long, in seconds: ten years.
+MAX_COUNTDOWN = 10 * 366 * 86_400
 
 
 class SubmitJob(BaseModel):
@@ -29,6 +44,84 @@ class SubmitJob(BaseModel):
     priority: Priority = Priority.DEFAULT
     #: The plan instead of the service's own pipeline_config.yml.
     pipeline: PipelineConfig | None = None
+    #: `update`: each step computes only what has changed since it last did its part of this repository.
+    mode: Mode = Mode.FULL
+    #: Not before this time, which names its zone. In the past: now.
+    eta: AwareDatetime | None = None
+    #: Not before so many seconds from now.
+    countdown: Annotated[float, Field(ge=0, le=MAX_COUNTDOWN)] | None = None
+    #: Jobs that must have ended before this one begins.
+    after: Annotated[tuple[JobId, ...], Field(max_length=100)] = ()
+    #: Of `after`: only if they completed, or however they ended.
+    when: When = When.SUCCESS
+    #: For some of the steps: what each depends on, instead of what the pipeline says.
+    dependencies: dict[StepName, Annotated[tuple[StepName, ...], Field(max_length=100)]] = {}
+    #: Each step of this job holds one of each of these too while it is admitted.
+    resources: Annotated[tuple[ResourceTag, ...], Field(max_length=20)] = ()
+    #: `fail`: refuse the job, with `throttled`, unless its first step can be admitted at once.
+    on_full: OnFull = OnFull.WAIT
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> "SubmitJob":
+        if self.eta is not None and self.countdown is not None:
+            raise ValueError("give eta or countdown, not both")
+        if self.on_full is OnFull.FAIL and (self.eta is not None or self.countdown is not None or self.after):
+            raise ValueError("on_full=fail is for a job that starts at once: leave out eta, countdown and after")
+        return self
+
+
+class RetryJob(BaseModel):
+    """Which steps of a job that failed, was stopped or was cancelled are to run again, and with what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: A step: it, what depends on it, and what did not complete. `start`: all. Empty: what did not complete.
+    from_step: Annotated[str, Field(max_length=64)] = ""
+    #: Over the job's own, as in `SubmitJob`. A step whose options change runs again, and what depends on it.
+    options: Options = {}
+    step_options: dict[StepName, Options] = {}
+
+
+class ChangeJob(BaseModel):
+    """What may be changed of a job that has not ended. What is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    priority: Priority | None = None
+
+
+class ChangeResources(BaseModel):
+    """Steps admitted at once, over all jobs. Fewer than are now: none is ended, none admitted until there is room."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: Annotated[int, Field(ge=1, le=100_000)]
+
+
+class ChangeStep(BaseModel):
+    """Runs at once of one step, over all its replicas."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: Annotated[int, Field(ge=1, le=1000)]
+
+
+class ChangeResourceLimits(BaseModel):
+    """How many admitted steps may hold each tag at once. What is not named stays; null: as pipeline_config.yml says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limits: dict[ResourceTag, Annotated[int, Field(ge=0, le=100_000)] | None]
+
+
+class Stalled(Value):
+    """A running step that has said nothing new for long: what it was last heard to be at."""
+
+    since: datetime
+    seconds: float
+    phase: str = ""
+    #: The file, as a rule.
+    message: str = ""
 
 
 class StepView(Value):
@@ -47,6 +140,16 @@ class StepView(Value):
     options_dropped: tuple[str, ...] = ()
     outcome: StepOutcome | None = None
     attempts: tuple[Attempt, ...] = ()
+    depends_on: tuple[StepName, ...] = ()
+    when: When = When.SUCCESS
+    resources: tuple[ResourceTag, ...] = ()
+    #: 0 to 1; it never falls while the job runs. 1 once the step has completed.
+    fraction: float = 0.0
+    #: `progress.unit` a second, of late.
+    rate: float | None = None
+    #: Until the step will have ended; None: not known.
+    eta_seconds: float | None = None
+    stalled: Stalled | None = None
 
 
 class JobView(Value):
@@ -69,6 +172,20 @@ class JobView(Value):
     waits_for: tuple[str, ...] = ()
     message: str = ""
     traceparent: str = ""
+    mode: Mode = Mode.FULL
+    #: When it is, or was, to begin at the earliest.
+    due_at: datetime | None = None
+    #: The recurring schedule that made it, or empty.
+    schedule: str = ""
+    after: tuple[str, ...] = ()
+    when: When = When.SUCCESS
+    on_full: OnFull = OnFull.WAIT
+    #: 0 to 1, over all steps, by how long each took the last time this repository was ingested; it never falls.
+    fraction: float = 0.0
+    #: Until the job will have ended; None: not known.
+    eta_seconds: float | None = None
+    #: What came of the last cancel, stop, resume or retry.
+    receipt: Receipt | None = None
     #: Revision of the record: grows with each change.
     revision: int = 0
 
@@ -84,6 +201,92 @@ class ResourceStatus(Value):
     max_tokens: int
 
 
+class Holder(Value):
+    """An admitted step, which holds a token until it has ended."""
+
+    job: str
+    step: str
+    attempt: int
+    repository: str = ""
+    priority: Priority = Priority.DEFAULT
+    #: When it was admitted.
+    since: datetime
+    #: Who runs it; empty: nobody has begun it yet.
+    worker: str = ""
+    #: The tags it holds one of each of.
+    resources: tuple[str, ...] = ()
+
+
+class TagStatus(Value):
+    tag: str
+    limit: int
+    held: int
+
+
+class Holders(Value):
+    """Who holds each token, the longest first; and how the limited tags stand."""
+
+    available_tokens: int
+    max_tokens: int
+    holders: tuple[Holder, ...]
+    tags: tuple[TagStatus, ...] = ()
+
+
+class Cause(StrEnum):
+    """Why something waits."""
+
+    DUE = "due"  # for its time
+    AFTER = "after"  # for a job that it was made to wait for
+    REPOSITORY = "repository"  # for another job on this repository
+    DEPENDENCY = "dependency"  # a step, for a step of the same job
+    POSITION = "position"  # for others in front of it, of its priority and of higher ones
+    TOKEN = "token"  # noqa: S105  # for a token
+    CONCURRENCY = "concurrency"  # as many of this step run as may
+    RESOURCE = "resource"  # for a tag
+    WORKER = "worker"  # no worker of the step lives
+    RETRY = "retry"  # for its next attempt
+    PICKUP = "pickup"  # admitted; a worker will take it
+    ENDING = "ending"  # stop or cancel: for its steps to end
+
+
+class Wait(Value):
+    """One link of the chain. `text` says all of it; the other fields are the same as data, where they apply."""
+
+    cause: Cause
+    text: str
+    step: str = ""
+    #: The jobs that are waited for, or that hold what is waited for.
+    jobs: tuple[str, ...] = ()
+    #: Of what is waited for, 0 to 1.
+    fraction: float | None = None
+    until: datetime | None = None
+    since: datetime | None = None
+    #: The step of the same job that is waited for.
+    dependency: str = ""
+    #: Among those of its `priority`, which waiting may have raised: 1 is the next.
+    position: int | None = None
+    priority: Priority | None = None
+    #: All that stand in front of it, those of higher priorities included.
+    ahead: int | None = None
+    retry: int | None = None
+    max_retries: int | None = None
+    #: The longest first, at most 20.
+    holders: tuple[Holder, ...] = ()
+    resource: str = ""
+    limit: int | None = None
+    #: What the first of `jobs` waits for itself, in the order of the chain.
+    waits: tuple["Wait", ...] = ()
+
+
+class Why(Value):
+    """Why a job does not go on. Empty `waits`: it runs, or has ended, as `text` says."""
+
+    job: str
+    state: JobState
+    text: str
+    waits: tuple[Wait, ...] = ()
+
+
 class StepInfo(Value):
     """A step that exists: written into the registry by its service when it starts."""
 
@@ -91,6 +294,8 @@ class StepInfo(Value):
     version: str
     title: str = ""
     options_schema: dict[str, JsonValue] = {}
+    #: Its phases in order, and the share of each in the whole.
+    phases: dict[Annotated[str, Field(max_length=40)], Annotated[float, Field(gt=0)]] = {}
     supports_update: bool = False
 
     @property
@@ -106,6 +311,7 @@ class StepStatus(StepInfo):
     concurrency: int = 1
     #: As the service's own pipeline_config.yml has it.
     depends_on: tuple[StepName, ...] = ()
+    resources: tuple[ResourceTag, ...] = ()
     waiting: int = 0
     running: int = 0
 
@@ -151,4 +357,11 @@ class StatusMessage(Value):
     step: str = ""
     progress: Progress | None = None
     usage: Usage | None = None
+    #: Of `progress`: as in StepView; `job_fraction` and `job_eta_seconds` as in JobView.
+    fraction: float = 0.0
+    rate: float | None = None
+    eta_seconds: float | None = None
+    stalled: Stalled | None = None
+    job_fraction: float = 0.0
+    job_eta_seconds: float | None = None
     at: datetime

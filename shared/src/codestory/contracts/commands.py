@@ -2,7 +2,7 @@
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.plans import Options
-from codestory.contracts.values import JobId, StepName, Value
+from codestory.contracts.values import JobId, Mode, StepName, Value
 
 
 class RunStep(Value):
@@ -19,4 +19,9 @@ class RunStep(Value):
     #: Options meant for every step, overlaid by this step's own: the host keeps those that the step declares.
     options: Options = {}
     timeout_seconds: float | None = None
+    mode: Mode = Mode.FULL
+    #: Of the job: it counts up when the whole job is retried or resumed, and progress begins anew.
+    run: int = 1
+    #: The steps of the pipeline that depend on this one's content: stale once it has changed it.
+    later: tuple[StepName, ...] = ()
     traceparent: str = ""

@@ -12,7 +12,7 @@ from codestory.contracts.results import Progress, StepOutcome, Usage
 from codestory.contracts.values import JobState, Reason, Value
 
 #: The kinds that end an attempt.
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
+TERMINAL = frozenset({"completed", "failed", "stopped", "cancelled"})
 
 
 class StepEvent(Value):
@@ -57,17 +57,39 @@ class StepFailed(StepEnded):
     retryable: bool = False
 
 
-class StepCancelled(StepEnded):
+class StepInterrupted(StepEnded):
+    """Ended because somebody asked for it."""
+
+    #: It was admitted, so that a token is free again.
+    admitted: bool = True
+
+
+class StepCancelled(StepInterrupted):
     kind: ClassVar[str] = "cancelled"
 
 
+class StepStopped(StepInterrupted):
+    kind: ClassVar[str] = "stopped"
+
+
 class StepProgressed(Value):
-    """How far an attempt is, at most a few times a second. Outside the fence: the newest one counts."""
+    """How far an attempt is, at most a few times a second. The newest one counts; under the fence, but without an
+    answer, so that one may be lost."""
 
     attempt: int
     at: datetime
     progress: Progress
     usage: Usage = Usage()
+    #: Of the job, as its command says.
+    run: int = 1
+    #: 0 to 1, of the whole step; never less than was said before in this run of the job. None: not known.
+    fraction: float | None = None
+    #: `progress.unit` a second, of late. None: not known.
+    rate: float | None = None
+    #: Until the step will have ended, by how it has gone so far. None: not known.
+    eta_seconds: float | None = None
+    #: When `progress` last changed.
+    moved_at: datetime | None = None
 
 
 class JobEnded(Value):
@@ -79,8 +101,8 @@ class JobEnded(Value):
     at: datetime
 
 
-Terminal = StepCompleted | StepFailed | StepCancelled
-Kind = Literal["started", "completed", "failed", "cancelled"]
-KINDS: dict[str, type[StepStarted | StepCompleted | StepFailed | StepCancelled]] = {
-    event.kind: event for event in (StepStarted, StepCompleted, StepFailed, StepCancelled)
+Terminal = StepCompleted | StepFailed | StepStopped | StepCancelled
+Kind = Literal["started", "completed", "failed", "stopped", "cancelled"]
+KINDS: dict[str, type[StepStarted | StepCompleted | StepFailed | StepStopped | StepCancelled]] = {
+    event.kind: event for event in (StepStarted, StepCompleted, StepFailed, StepStopped, StepCancelled)
 }

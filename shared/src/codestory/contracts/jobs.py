@@ -7,7 +7,7 @@ from pydantic import Field
 
 from codestory.contracts.plans import Options, StepPlan
 from codestory.contracts.results import StepOutcome, Usage
-from codestory.contracts.values import JobId, JobState, Priority, Reason, StepState, Value
+from codestory.contracts.values import JobId, JobState, Mode, OnFull, Priority, Reason, StepState, Value, Verb, When
 
 #: Attempts kept in a step's record. Older ones are still in the event history.
 ATTEMPTS_KEPT = 20
@@ -39,10 +39,37 @@ class Attempt(Value):
     traceparent: str = ""
 
 
+class Receipt(Value):
+    """What came of the last thing that was asked of the job. `ended_at` None: it is still under way."""
+
+    verb: Verb
+    asked_at: datetime
+    #: Stop and cancel: when the job had ended. Resume and retry: at once.
+    ended_at: datetime | None = None
+    #: The steps that had completed, and whose results stay.
+    kept: tuple[str, ...] = ()
+    #: Stop and cancel: the steps that were ended by it. Resume and retry: the steps that run again.
+    steps: tuple[str, ...] = ()
+    #: How many admitted steps it ended, so that others could be admitted.
+    tokens_released: int = 0
+    #: Retry: what was asked for exactly, so that asking it twice is asking it once.
+    request: str = ""
+
+
+class Tombstone(Value):
+    """In the bucket `cancel`: these attempts are to end, and how. The truth behind the hint on `control.<job>`."""
+
+    verb: Verb = Verb.CANCEL
+    #: The newest attempt of each step that is to end; older ones are too.
+    attempts: dict[str, int] = {}
+
+
 class StepRecord(Value):
     state: StepState = StepState.WAITING
     attempt: int = 0
     retries: int = 0
+    #: Since when its command waits to be admitted, while READY: older ones first, and aged ones are promoted.
+    ready_at: datetime | None = None
     #: Sequence of the event that led to this attempt; 0: none.
     after: int = 0
     message: str = ""
@@ -65,11 +92,27 @@ class Job(Value):
     steps: dict[str, StepRecord]
     state: JobState = JobState.PENDING
     priority: Priority = Priority.DEFAULT
+    mode: Mode = Mode.FULL
     run: int = 1
+    #: SCHEDULED until then.
+    due_at: datetime | None = None
+    #: The recurring schedule that made it, or empty.
+    schedule: str = ""
+    #: Jobs that must have ended before this one begins, and what must have become of them.
+    after: tuple[JobId, ...] = ()
+    when: When = When.SUCCESS
+    #: Nothing outside its repository holds it back any more: it is due, and `after` is satisfied.
+    eligible: bool = True
+    on_full: OnFull = OnFull.WAIT
+    #: The steps of the deployment's pipeline that depend on each of this job's, in the job or not.
+    later: dict[str, tuple[str, ...]] = {}
+    #: Why no step could run, where that is not any step's fault.
+    message: Annotated[str, Field(max_length=1000)] = ""
+    receipt: Receipt | None = None
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    #: While CANCELLING: until when a living worker may end its step itself.
+    #: While CANCELLING or STOPPING: until when a living worker may end its step itself.
     cancel_by: datetime | None = None
     traceparent: str = ""
 

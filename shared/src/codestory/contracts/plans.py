@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
-from codestory.contracts.values import StepName, Value
+from codestory.contracts.values import ResourceTag, StepName, Value, When
 
 #: How deep the value of an option may be nested. Every JSON reader on the way takes at least that.
 MAX_OPTION_DEPTH = 20
@@ -58,14 +58,18 @@ class Retry(Value):
 
 
 class StepPlan(Value):
-    """One step as the job was made: nothing in here changes later."""
+    """One step as the job was made. Only a retry with other options changes it."""
 
     name: StepName
     depends_on: tuple[StepName, ...] = ()
+    #: `always`: it runs whatever became of what it depends on.
+    when: When = When.SUCCESS
     options: Options = {}
     retry: Retry = Retry()
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     optional: bool = False
+    #: Of each of these it holds one while it is admitted.
+    resources: tuple[ResourceTag, ...] = ()
 
 
 class ConfiguredStep(Value):
@@ -78,10 +82,12 @@ class ConfiguredStep(Value):
     name: StepName
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
     depends_on: tuple[StepName, ...] | None = None
+    when: When = When.SUCCESS
     options: Options = {}
     retry: Retry | None = None
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     optional: bool = False
+    resources: Annotated[tuple[ResourceTag, ...], Field(max_length=20)] = ()
 
 
 class PipelineConfig(Value):
@@ -91,6 +97,8 @@ class PipelineConfig(Value):
 
     steps: Annotated[tuple[ConfiguredStep, ...], Field(min_length=1, max_length=100)]
     retry: Retry = Retry()
+    #: How many admitted steps may hold each tag at once. A tag that is not named here is not limited.
+    resource_limits: dict[ResourceTag, Annotated[int, Field(ge=0, le=100_000)]] = {}
 
     def plan(self, only: tuple[str, ...] = ()) -> tuple[StepPlan, ...]:
         """The plan of a job that runs all steps, or `only` these, in the order of this file.
@@ -103,10 +111,12 @@ class PipelineConfig(Value):
             StepPlan(
                 name=step.name,
                 depends_on=_reached(step.name, stated, names),
+                when=step.when,
                 options=step.options,
                 retry=step.retry or self.retry,
                 timeout_seconds=step.timeout_seconds,
                 optional=step.optional,
+                resources=step.resources,
             )
             for step in kept
         )

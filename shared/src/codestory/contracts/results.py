@@ -47,9 +47,11 @@ class StepOutcome(Value):
 
 
 class Progress(Value):
-    """How far an attempt is. `total` is None while unknown."""
+    """How far an attempt is in its phase. `total` is None while unknown. `message` names what is at hand: a file."""
 
     done: int = 0
     total: int | None = None
     unit: Annotated[str, Field(max_length=40)] = ""
     message: Annotated[str, Field(max_length=500)] = ""
+    #: One of the step's `phases`; empty for a step that has none.
+    phase: Annotated[str, Field(max_length=40)] = ""

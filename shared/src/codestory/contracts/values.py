@@ -16,6 +16,8 @@ def _not_job(name: str) -> str:
 #: Name of a step. `job` is a token of its own in event subjects, so no step may be called that.
 StepName = Annotated[str, Field(max_length=64, pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_not_job)]
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+#: What a step needs one of while it runs: `gpu`. `resource_limits` says how many there are.
+ResourceTag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 
 class Value(BaseModel):
@@ -30,17 +32,55 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+class Mode(StrEnum):
+    """How a step does its part: the whole of it anew, or only what has changed since it last did."""
+
+    FULL = "full"
+    UPDATE = "update"
+
+
+class When(StrEnum):
+    """What must have become of what is waited for."""
+
+    SUCCESS = "success"  # it completed; else whoever waits is skipped
+    ALWAYS = "always"  # it ended, however
+
+
+class OnFull(StrEnum):
+    """What becomes of a request when there is no room to start at once."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+
+
+class Verb(StrEnum):
+    """What may be asked of a job once it is made."""
+
+    CANCEL = "cancel"
+    STOP = "stop"
+    RESUME = "resume"
+    RETRY = "retry"
+
+
 class JobState(StrEnum):
+    SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"
     RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
     CANCELLING = "CANCELLING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+    STOPPED = "STOPPED"
     CANCELLED = "CANCELLED"
 
     @property
     def ended(self) -> bool:
-        return self in {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
+        return self in {JobState.COMPLETED, JobState.FAILED, JobState.STOPPED, JobState.CANCELLED}
+
+    @property
+    def ending(self) -> bool:
+        """Its active steps have been told to end."""
+        return self in {JobState.STOPPING, JobState.CANCELLING}
 
 
 class StepState(StrEnum):
@@ -50,6 +90,7 @@ class StepState(StrEnum):
     RETRYING = "RETRYING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+    STOPPED = "STOPPED"
     CANCELLED = "CANCELLED"
     SKIPPED = "SKIPPED"
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from neo4j import AsyncSession
 
-from codestory.graph import presence
+from codestory.graph import completion
 from codestory.graph.batches import by_label
 from codestory.graph.difference import Present, difference
 from codestory.graph.driver import read
@@ -24,6 +24,7 @@ class Addition:
     transaction: Transactions
     owned: Sequence[str]
     writing: Writing
+    later: tuple[str, ...]
 
     async def run(self, *, entered: bool) -> bool:
         """False: all of it was there. `entered`: the owner is among the writing steps."""
@@ -31,8 +32,8 @@ class Addition:
         present = await self._present()
         change = difference(content, present, (str(Label.REPOSITORY), repository))
         if change:
-            enter = partial(presence.enter, repository=repository, owner=self.writing.owner)
-            before = [] if entered else [Step(enter, 0, 0)]
+            begin = partial(completion.begin, repository=repository, owner=self.writing.owner, later=self.later)
+            before = [] if entered else [Step(begin, 0, 0)]
             async for works in self._packed(before, self.writing.steps(change, present.marks)):
                 await self.transaction(partial(_all, works=works))
         return bool(change)

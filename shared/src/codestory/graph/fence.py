@@ -45,8 +45,10 @@ RETURN open, last, f.epoch AS epoch, f.sequence AS sequence"""
 class FencedTransaction:
     """One transaction behind the fence, as the statements see it."""
 
-    def __init__(self, tx: AsyncManagedTransaction, *, again: bool) -> None:
+    def __init__(self, tx: AsyncManagedTransaction, key: str, *, again: bool) -> None:
         self._tx = tx
+        #: Of its owner's fence.
+        self.key = key
         #: Not the first try: another owner may have put a placeholder where this one creates, or swept one it changes.
         self.again = again
         self.written: Counter[str] = Counter()
@@ -91,7 +93,7 @@ class Transactions:
         self.written += await insist(once, self._key)
 
     async def _fenced(self, tx: AsyncManagedTransaction, mark: str, work: Work, again: bool) -> Counter[str]:
-        transaction = FencedTransaction(tx, again=again)
+        transaction = FencedTransaction(tx, self._key, again=again)
         [row] = await transaction.rows(
             CLAIM, key=self._key, epoch=self._fence.epoch, sequence=self._fence.sequence, mark=mark
         )

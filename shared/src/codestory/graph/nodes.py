@@ -38,7 +38,7 @@ async def change_nodes(tx: FencedTransaction, repository: str, label: str, nodes
 
 
 async def drop_nodes(tx: FencedTransaction, repository: str, label: str, ids: Sequence[str]) -> None:
-    query = f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) RETURN id, {_KEYS} AS keys, EXISTS {{ (n)--() }} AS used"
+    query = f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) RETURN id, {_KEYS} AS keys, {_USED} AS used"
     there = await tx.rows(query, ids=ids)
     if len(there) != len(ids):
         raise Miscount(f"{len(ids)} {label} nodes to drop, {len(there)} there. Something else changes the graph.")
@@ -59,6 +59,8 @@ async def _look_again(tx: FencedTransaction, label: str, nodes: Sequence[Row]) -
     await tx.check("nodes", f"MATCH (n:{label} {{id: r.id}}) WHERE n._hash = r.props._hash", nodes)
 
 
+#: Others name it, or it holds what is not its owner's.
+_USED = "EXISTS { (n)--() } OR n.stale_steps IS NOT NULL"
 #: The names of a node's properties, but for the volatile ones that some owner has set (see presence.py).
 _KEYS = "[key IN keys(n) WHERE NOT key IN coalesce(n._volatile, [])]"
 

@@ -137,7 +137,9 @@ async def _volatile(tx: AsyncTransaction, repository: str) -> frozenset[str]:
 
 
 async def _nodes(tx: AsyncTransaction, repository: str, label: str, volatile: frozenset[str]) -> AsyncIterator[Item]:
-    query = f"MATCH (n:{label} {{repo: $repo}}) " + in_parts("n", "n.id, properties(n)")
+    # A Repository that nobody has written and nothing names is there for its marks alone.
+    content = "WHERE n._missing IS NULL OR EXISTS { (n)--() } " if label == "Repository" else ""
+    query = f"MATCH (n:{label} {{repo: $repo}}) {content}" + in_parts("n", "n.id, properties(n)")
     hidden = {"id", "repo", *(volatile if label == "Repository" else ())}
     async for row in await tx.run(written_here(query), repo=repository):
         for id_, properties in row["part"]:

@@ -6,7 +6,7 @@ from functools import partial
 
 from neo4j import AsyncSession
 
-from codestory.graph import presence
+from codestory.graph import completion, presence
 from codestory.graph.batches import Room
 from codestory.graph.content import Content
 from codestory.graph.difference import Difference, Present, difference, refuse_shrink
@@ -31,6 +31,7 @@ class Replacement:
     room: Room
     content: Content
     volatile: Mapping[str, Property]
+    later: tuple[str, ...]
     report: ReportProgress
     done: int = field(default=0, init=False)
     total: int = field(default=0, init=False)
@@ -68,7 +69,8 @@ class Replacement:
     async def _write(self, change: Difference, present: Present) -> None:
         writing = Writing(self.session, self.repository, self.owner, self.labels, self.room, self.content)
         self.total = writing.weight(change)
-        await self._step(partial(presence.enter, repository=self.repository, owner=self.owner))
+        later = self.later if change else ()
+        await self._step(partial(completion.begin, repository=self.repository, owner=self.owner, later=later))
         async for step in writing.steps(change, present.marks):
             await self._step(step.work, step.rows)
         await self._sweep()

@@ -8,8 +8,8 @@ from neo4j import AsyncSession
 from codestory.graph.driver import read
 from codestory.graph.fence import FencedTransaction, Transactions
 
-#: Spares a Repository while a step is in its `writing_steps`.
-UNUSED = "WHERE n._missing = $repo AND n.writing_steps IS NULL AND NOT EXISTS { (n)--() }"
+#: Spares a Repository while a step is in its `writing_steps` or `stale_steps`.
+UNUSED = "WHERE n._missing = $repo AND n.writing_steps IS NULL AND n.stale_steps IS NULL AND NOT EXISTS { (n)--() }"
 
 
 async def sweep(

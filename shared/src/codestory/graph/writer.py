@@ -9,17 +9,18 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from neo4j import AsyncDriver, AsyncSession
 
-from codestory.graph import pages, schema
+from codestory.graph import completion, pages, schema
 from codestory.graph.addition import Addition
 from codestory.graph.batches import Room
 from codestory.graph.budget import Budget
 from codestory.graph.content import RESERVED_ON_NODES, Content, canonical, checked_id
 from codestory.graph.driver import Row, reaching, read
-from codestory.graph.fence import Transactions
+from codestory.graph.fence import FencedTransaction, Transactions
 from codestory.graph.model import Fence, Label, Node, Property, Relationship, checked_label, checked_owner
 from codestory.graph.replacement import Replacement, ReportProgress, nothing
 from codestory.graph.settings import GraphSettings
@@ -38,11 +39,15 @@ class GraphWriter:
         owner: str,
         fence: Fence,
         labels: tuple[str, ...] = (),
+        later: tuple[str, ...] = (),
     ) -> None:
+        """`later`: the steps whose content is made of this one's, and is stale once this one's has changed."""
         self._driver, self._settings = driver, settings
         self._repository, self._owner = checked_id(repository), checked_owner(owner)
-        self._fence = fence
+        self._fence, self._later = fence, later
         self._labels = tuple(checked_label(label) for label in labels)
+        #: It was asked to write.
+        self.used = False
         self._turn = asyncio.Lock()
         # What every put would have to find out anew.
         self._claimed = self._entered = False
@@ -80,6 +85,7 @@ class GraphWriter:
                 room=self._room,
                 content=content,
                 volatile=notes,
+                later=self._later,
                 report=progress or (lambda _done, _total: None),
             )
             return await replacement.run(limit)
@@ -98,8 +104,28 @@ class GraphWriter:
                 await transaction(nothing)
                 self._claimed = True
             writing = Writing(session, self._repository, self._owner, self._labels_known, self._room, content)
-            self._entered |= await Addition(session, transaction, self._labels, writing).run(entered=self._entered)
+            addition = Addition(session, transaction, self._labels, writing, self._later)
+            self._entered |= await addition.run(entered=self._entered)
             return dict(transaction.written)
+
+    async def recorded(self) -> str | None:
+        """What `complete` was last given for this step and repository. None: it has written nothing here yet; empty:
+        its last run changed something and did not complete. No older attempt writes from here on. Raises Fenced."""
+        found: list[str | None] = []
+
+        async def look(tx: FencedTransaction) -> None:
+            found.append(await completion.recorded(tx))
+
+        async with self._turn, self._session() as session:
+            await self._transactions(session)(look)
+        return found[-1]
+
+    async def complete(self, record: str) -> None:
+        """This step is through with this repository: it is not stale any more, and `record` is what is known of the
+        run, until another one changes something. The last transaction of an attempt. Raises Fenced."""
+        end = partial(completion.end, repository=self._repository, owner=self._owner, text=record)
+        async with self._turn, self._session() as session:
+            await self._transactions(session)(end)
 
     async def nodes(self, label: str, *properties: str, page: int = 5000) -> AsyncIterator[Row]:
         """`id` and each property, None where it has none, of every node that its owner has written. By id."""
@@ -138,6 +164,7 @@ class GraphWriter:
     async def _content(
         self, nodes: Iterable[Node], relationships: Iterable[Relationship]
     ) -> AsyncGenerator[tuple[AsyncSession, Content]]:
+        self.used = True
         async with self._session() as session:
             with Content(self._labels, self._settings.graph_content_memory_bytes) as content:
                 for node in nodes:

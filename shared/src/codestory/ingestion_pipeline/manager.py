@@ -1,13 +1,14 @@
 """Starts jobs and says how they are doing, with a pipeline file of the caller's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from codestory import local, pipeline_file
 from codestory.client import Client, Submission
-from codestory.contracts.api import JobView
+from codestory.contracts.api import JobView, Why
 from codestory.contracts.plans import Options, PipelineConfig
-from codestory.contracts.values import Priority
+from codestory.contracts.values import Mode, OnFull, Priority, When
 
 
 class PipelineManager:
@@ -31,8 +32,21 @@ class PipelineManager:
         options: Options | None = None,
         step_options: dict[str, Options] | None = None,
         priority: Priority | str = Priority.DEFAULT,
+        mode: Mode | str = Mode.FULL,
+        eta: datetime | str | None = None,
+        countdown: float | None = None,
+        after: Sequence[str] = (),
+        when: When | str = When.SUCCESS,
+        dependencies: Mapping[str, Sequence[str]] | None = None,
+        resources: Sequence[str] = (),
+        on_full: OnFull | str = OnFull.WAIT,
     ) -> str:
-        """Start to ingest a repository; the id of the job."""
+        """Start to ingest a repository; the id of the job.
+
+        `mode="update"`: only what has changed since the last time. `eta` (which names its zone), `countdown` (seconds):
+        not before then. `after`, `when`: not before these jobs have completed, or `always`, however they ended.
+        `dependencies`: what each step waits for, instead of what the pipeline says. `resources`: tags that each step
+        holds while it runs. `on_full="fail"`: Throttled, unless the first step can start at once."""
         request: Submission = {
             "repository": str(Path(repository_path).expanduser().absolute()),
             "name": name,
@@ -41,12 +55,20 @@ class PipelineManager:
             "step_options": step_options or {},
             "priority": priority,
             "pipeline": self._pipeline(),
+            "mode": mode,
+            "eta": eta,
+            "countdown": countdown,
+            "after": tuple(after),
+            "when": when,
+            "dependencies": {step: tuple(names) for step, names in (dependencies or {}).items()},
+            "resources": tuple(resources),
+            "on_full": on_full,
         }
         with self._service() as client:
             return client.submit(**request).id
 
     def status(self, job_id: str) -> str:
-        """The name of the job's state: PENDING, RUNNING, COMPLETED, FAILED …"""
+        """The name of the job's state: SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, STOPPED, CANCELLED …"""
         return self.job(job_id).state.value
 
     def job(self, job_id: str) -> JobView:
@@ -54,10 +76,43 @@ class PipelineManager:
         with self._service() as client:
             return client.get(job_id)
 
+    def why(self, job_id: str) -> Why:
+        """Why the job does not go on: `text` says it, `waits` has it as data."""
+        with self._service() as client:
+            return client.why(job_id)
+
+    def stop(self, job_id: str) -> JobView:
+        """Ask a job to halt and keep what is done. It can be resumed once it is STOPPED."""
+        with self._service() as client:
+            return client.stop(job_id)
+
+    def resume(self, job_id: str) -> JobView:
+        """Let a stopped job go on with what did not complete."""
+        with self._service() as client:
+            return client.resume(job_id)
+
     def cancel(self, job_id: str) -> JobView:
         """Ask for the end of a job."""
         with self._service() as client:
             return client.cancel(job_id)
+
+    def retry(
+        self,
+        job_id: str,
+        *,
+        from_step: str = "",
+        options: Options | None = None,
+        step_options: dict[str, Options] | None = None,
+    ) -> JobView:
+        """Run a job again that failed, was stopped or was cancelled: what did not complete, or `from_step` and what
+        depends on it too, or all of it (`from_step="start"`). Options go over those that it had."""
+        with self._service() as client:
+            return client.retry(job_id, from_step=from_step, options=options or {}, step_options=step_options or {})
+
+    def prioritise(self, job_id: str, priority: Priority | str) -> JobView:
+        """Change which jobs a waiting job goes before."""
+        with self._service() as client:
+            return client.change(job_id, priority=priority)
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """The job as it ended. StillRunning when it has not after `timeout` seconds."""

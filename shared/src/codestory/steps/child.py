@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -29,6 +31,7 @@ from codestory.steps.errors import RepositoryUnavailable
 from codestory.steps.files import FileSettings, RepositoryFiles
 from codestory.steps.frames import FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
 from codestory.steps.step import AnyStep, StepContext, StepError, TemporaryStepError
+from codestory.steps.update import perform
 
 #: Progress goes to the host at most this often; the host sends on what it has.
 PROGRESS_SECONDS = 0.1
@@ -37,23 +40,40 @@ MESSAGE_CHARS, DETAIL_CHARS = 4000, 16_000
 
 
 class Host:
-    """The socket to the host: frames out from the loop's thread, frames in by a thread of its own."""
+    """The socket to the host: frames out from the loop's thread and, for progress, from one; frames in by another."""
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._lines = self._socket.makefile("rb")
         self._lock = threading.Lock()
-        self._said_at = 0.0
+        self._untold = deque[Progress](maxlen=1)  # by one thread in and by another out: each is one action
+        self._news = threading.Event()
 
     def say(self, frame: Value) -> None:
+        """After the last progress, which is of the same attempt."""
         with self._lock:
-            self._socket.sendall(frame.model_dump_json().encode() + b"\n")
+            self._send_progress()
+            self._send(frame)
 
     def progress(self, progress: Progress) -> None:
-        last = progress.total is not None and progress.done >= progress.total
-        if last or time.monotonic() - self._said_at > PROGRESS_SECONDS:
-            self._said_at = time.monotonic()
-            self.say(ProgressFrame(progress=progress))
+        """Only noted: `tell` sends it. The newest is sent in any case, for it names what a step hangs in."""
+        self._untold.append(progress)
+        self._news.set()
+
+    def tell(self) -> None:
+        """In a thread of its own: a step may block the loop's."""
+        while self._news.wait():
+            self._news.clear()
+            with self._lock:
+                self._send_progress()
+            time.sleep(PROGRESS_SECONDS)
+
+    def _send_progress(self) -> None:
+        with suppress(IndexError):
+            self._send(ProgressFrame(progress=self._untold.popleft()))
+
+    def _send(self, frame: Value) -> None:
+        self._socket.sendall(frame.model_dump_json().encode() + b"\n")
 
     def listen(self, loop: asyncio.AbstractEventLoop, runs: asyncio.Queue[RunFrame]) -> None:
         """Until the host is gone: then end this group, even if the step is in a loop of its own."""
@@ -67,6 +87,7 @@ class Host:
 async def work(step: AnyStep, host: Host) -> None:
     runs = asyncio.Queue[RunFrame]()
     threading.Thread(target=host.listen, args=(asyncio.get_running_loop(), runs), daemon=True).start()
+    threading.Thread(target=host.tell, daemon=True).start()
     settings = GraphSettings()
     async with driver.connect(settings) as graph:
         host.say(ReadyFrame())
@@ -81,6 +102,7 @@ async def work(step: AnyStep, host: Host) -> None:
                     owner=step.name,
                     fence=Fence(run.epoch, run.generation),
                     labels=step.owns,
+                    later=run.later,
                 )
                 host.say(DoneFrame(outcome=await attempt(step, run, writer, host)))
             except Exception as error:  # noqa: BLE001  # the host's outer edge: whatever a step raises becomes an event
@@ -99,7 +121,8 @@ async def attempt(step: AnyStep, run: RunFrame, writer: GraphWriter, host: Host)
             log=logging.getLogger(f"codestory.step.{step.name}"),
             report=host.progress,
         )
-        return (await step.execute(context)).outcome()
+        version = discovery.describe(type(step)).version
+        return (await perform(step, context, run.mode, version)).outcome()
 
 
 def parse_options(step: AnyStep, run: RunFrame) -> BaseModel:

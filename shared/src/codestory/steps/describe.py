@@ -3,14 +3,16 @@
 import sys
 
 from codestory.steps import discovery
+from codestory.steps.progress import PhasesInvalid
 
 
 def main() -> None:
     try:
         step = discovery.load(sys.argv[1])
-    except discovery.StepNotFound as error:
+        info = discovery.describe(step)
+    except (discovery.StepNotFound, PhasesInvalid) as error:
         sys.exit(str(error))
-    sys.stdout.write(discovery.describe(step).model_dump_json() + "\n")
+    sys.stdout.write(info.model_dump_json() + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from codestory.contracts.api import StepInfo
+from codestory.steps.progress import normalised
 from codestory.steps.step import AnyStep, PipelineStep
 
 GROUP = "codestory.pipeline.steps"
@@ -34,11 +35,13 @@ def load(name: str) -> type[AnyStep]:
 
 
 def describe(step: type[AnyStep]) -> StepInfo:
-    """What the registry is told of a step."""
+    """What the registry is told of a step. Raises PhasesInvalid."""
     entry = next(entry for entry in entry_points(group=GROUP) if entry.name == step.name)
     return StepInfo(
         name=step.name,
         version=entry.dist.version if entry.dist else "0",
         title=(step.__doc__ or "").strip().partition("\n")[0],
         options_schema=step.options_model().model_json_schema(),
+        phases=normalised(step.phases),
+        supports_update=step.updates(),
     )

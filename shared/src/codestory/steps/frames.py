@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 from codestory.contracts.jobs import Repository
 from codestory.contracts.plans import Options
 from codestory.contracts.results import Progress, StepOutcome
-from codestory.contracts.values import JobId, Reason, Value
+from codestory.contracts.values import JobId, Mode, Reason, StepName, Value
 
 #: The longest frame. Outcomes are bounded far below it.
 FRAME_BYTES = 4 * 1024 * 1024
@@ -22,6 +22,9 @@ class RunFrame(Value):
     options: Options
     epoch: int
     generation: int
+    mode: Mode = Mode.FULL
+    #: The steps whose content is made of this one's.
+    later: tuple[StepName, ...] = ()
     trace_id: str = ""
 
 

@@ -5,9 +5,12 @@ from contextlib import suppress
 from enum import StrEnum
 
 from nats.aio.msg import Msg
+from pydantic import ValidationError
 
-from codestory.bus import LOST, Bus, parsed
+from codestory.bus import LOST, Bus
 from codestory.contracts.commands import RunStep
+from codestory.contracts.jobs import Tombstone
+from codestory.contracts.values import Verb
 from codestory.mirror import Mirror
 from codestory.steps.settings import HostSettings
 
@@ -15,6 +18,7 @@ from codestory.steps.settings import HostSettings
 class Verdict(StrEnum):
     FENCED = "fenced"  # another's, or of a broker that is gone: write nothing, say nothing, acknowledge nothing
     CANCELLED = "cancelled"
+    STOPPED = "stopped"
     SHUTDOWN = "shutdown"
 
 
@@ -54,21 +58,24 @@ class Heartbeat:
             if self._look.get(command.job) is look:
                 del self._look[command.job]
 
-    async def cancelled(self, command: RunStep, *, fresh: bool) -> bool:
-        """A tombstone lies on this attempt, or on a later one."""
+    async def told(self, command: RunStep, *, fresh: bool) -> Verdict | None:
+        """A tombstone lies on this attempt, or on a later one: how it is to end."""
         if fresh:
             found = await self.bus.value("cancel", command.job)
-            attempts = found.body if found else {}
+            data = found.data if found else b""
         else:
-            attempts = self._remembered(command.job)
-        return command.attempt <= attempts.get(command.step, 0)
-
-    def _remembered(self, job: str) -> dict[str, int]:
-        entry = self.tombstones.get(job)
-        return parsed(entry[1]) if entry else {}
+            entry = self.tombstones.get(command.job)
+            data = entry[1] if entry else b""
+        try:
+            tombstone = Tombstone.model_validate_json(data) if data else Tombstone()
+        except ValidationError:  # another version's: the reconciler writes it anew
+            return None
+        if command.attempt > tombstone.attempts.get(command.step, 0):
+            return None
+        return Verdict.STOPPED if tombstone.verb is Verb.STOP else Verdict.CANCELLED
 
     async def _verdict(self, command: RunStep, generation: int, epoch: int) -> Verdict | None:
         last = await self.bus.last("EVENTS", self.bus.events_of(command.job, command.step))
         if await self.bus.current_epoch() != epoch or not last or last.sequence != generation:
             return Verdict.FENCED
-        return Verdict.CANCELLED if await self.cancelled(command, fresh=True) else None
+        return await self.told(command, fresh=True)

@@ -2,17 +2,26 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 
 import psutil
 from nats.aio.msg import Msg
 from opentelemetry.trace import Span
+from pydantic import ValidationError
 
 from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus, TooLarge, attempt_in
 from codestory.contracts.api import StepInfo
 from codestory.contracts.commands import RunStep
-from codestory.contracts.events import StepCancelled, StepCompleted, StepFailed, StepProgressed, Terminal
+from codestory.contracts.events import (
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepProgressed,
+    StepStopped,
+    Terminal,
+)
 from codestory.contracts.plans import Options
 from codestory.contracts.results import Progress, Usage
 from codestory.contracts.values import Reason, now
@@ -23,11 +32,14 @@ from codestory.steps.frames import DoneFrame, FailedFrame, RunFrame
 from codestory.steps.heartbeat import Heartbeat, Verdict
 from codestory.steps.output import Output
 from codestory.steps.process import Child, ChildDied
+from codestory.steps.progress import Gauge
 from codestory.steps.settings import HostSettings
 from codestory.steps.usage import Meter
 
 log = telemetry.logger(__name__)
 
+#: What an attempt that was told to end says.
+INTERRUPTED = {Verdict.CANCELLED: StepCancelled, Verdict.STOPPED: StepStopped}
 #: Without news, progress is said again after so many intervals, for its resource usage.
 QUIET_INTERVALS = 10
 
@@ -39,7 +51,8 @@ class Running:
     command: RunStep
     generation: int
     epoch: int
-    progress: Progress = field(default_factory=Progress)
+    #: Both from when its child begins.
+    gauge: Gauge | None = None
     meter: Meter | None = None
 
     @property
@@ -76,8 +89,8 @@ class Slot:
         except Unreadable as error:
             await self._reject(msg, error)
             return
-        if await self.heartbeat.cancelled(command, fresh=False):
-            event = StepCancelled(attempt=command.attempt, worker=self.worker, at=now())
+        if told := await self.heartbeat.told(command, fresh=False):
+            event = INTERRUPTED[told](attempt=command.attempt, worker=self.worker, at=now())
             await self.bus.overrule(command.job, command.step, event)
         else:
             given, dropped = self._options(command)
@@ -184,6 +197,8 @@ class Slot:
                 options=given,
                 epoch=running.epoch,
                 generation=running.generation,
+                mode=command.mode,
+                later=command.later,
                 trace_id=trace_id,
             )
             end = await self._timed(child, frame, running)
@@ -206,7 +221,9 @@ class Slot:
 
     async def _timed(self, child: Child, frame: RunFrame, running: Running) -> DoneFrame | FailedFrame | None:
         """None: it took longer than it may. The clock starts with a child that is ready."""
-        doing = asyncio.create_task(child.run(frame, lambda progress: setattr(running, "progress", progress)))
+        clock = asyncio.get_running_loop().time
+        gauge = running.gauge = Gauge(self.info.phases, started=clock())
+        doing = asyncio.create_task(child.run(frame, lambda progress: gauge.hear(progress, clock())))
         try:
             await asyncio.wait({doing}, timeout=running.command.timeout_seconds)
             return doing.result() if doing.done() else None
@@ -239,18 +256,50 @@ class Slot:
         return Verdict.SHUTDOWN
 
     async def _tell(self, running: Running) -> None:
-        """Progress and usage, a few times a second at most."""
-        subject = self.bus.subject("progress", running.command.job, running.command.step)
-        told, quiet = Progress(), 0
+        """Progress and usage, a few times a second at most; of a short attempt nothing."""
+        told: Progress | None = None
+        quiet = 0
         while True:
             await asyncio.sleep(self.settings.progress_seconds)
             usage = running.usage  # sampled each time: its peak is what the record shows
-            quiet = 0 if running.progress != told else quiet + 1
+            if running.gauge is None:
+                continue
+            quiet = 0 if running.gauge.progress != told else quiet + 1
             if quiet % QUIET_INTERVALS == 0:
-                told = running.progress
-                news = StepProgressed(attempt=running.command.attempt, at=now(), progress=told, usage=usage)
                 with suppress(*LOST):
-                    await self.bus.record(subject, news)
+                    if told is None:
+                        running.gauge.floor = await self._said_before(running.command)
+                    progress = running.gauge.progress
+                    await self._say_progress(running, running.gauge, usage)
+                    told = progress
+
+    async def _said_before(self, command: RunStep) -> float:
+        """The fraction that an earlier attempt, or worker, had reached in this run of the job."""
+        last = await self.bus.last("EVENTS", self.bus.subject("progress", command.job, command.step))
+        with suppress(ValidationError):
+            said = StepProgressed.model_validate_json(last.data) if last else None
+            if said and said.run == command.run:
+                return min(max(said.fraction or 0.0, 0.0), 1.0)
+        return 0.0
+
+    async def _say_progress(self, running: Running, gauge: Gauge, usage: Usage) -> None:
+        """Under the fence, or a worker that was stopped for a while would say where it had been."""
+        command, at, clock = running.command, now(), asyncio.get_running_loop().time()
+        measured = gauge.measure(clock)
+        news = StepProgressed(
+            attempt=command.attempt,
+            run=command.run,
+            at=at,
+            progress=gauge.progress,
+            usage=usage,
+            fraction=measured.fraction,
+            rate=measured.rate,
+            eta_seconds=measured.eta_seconds,
+            moved_at=at - timedelta(seconds=max(0.0, clock - measured.moved)),
+        )
+        subject = self.bus.subject("progress", command.job, command.step)
+        among = self.bus.events_of(command.job, command.step)
+        await self.bus.record(subject, news, after=running.generation, among=among)
 
     # how it ended
 
@@ -272,8 +321,8 @@ class Slot:
         match verdict:
             case Verdict.FENCED:
                 return None
-            case Verdict.CANCELLED:
-                return StepCancelled(
+            case Verdict.CANCELLED | Verdict.STOPPED:
+                return INTERRUPTED[verdict](
                     attempt=running.command.attempt,
                     worker=self.worker,
                     at=now(),

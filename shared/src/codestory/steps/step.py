@@ -4,6 +4,7 @@
         name = "count_lines"
 
         async def execute(self, ctx: StepContext[Options]) -> StepResult: ...
+        async def update(self, ctx: StepContext[Options]) -> StepResult: ...  # optional
 
 and in the package's pyproject.toml
 
@@ -43,7 +44,8 @@ class StepResult:
     `skipped` and `failed` hold every part of the repository that was found and not taken in, each with its reason;
     a job with any of them is COMPLETED with gaps, not complete. `counts` are added up by whoever reads them, so give
     numbers, not rates. `written` is what `ctx.graph.replace` returned. `details`: anything else worth keeping with the
-    job, as JSON; at most DETAILS_BYTES of it."""
+    job, as JSON; at most DETAILS_BYTES of it. `remember`: what `update` is to find as `ctx.remembered`, as JSON; where
+    it is more than a megabyte, `update` finds nothing."""
 
     summary: str = ""
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -53,6 +55,7 @@ class StepResult:
     relationships: Mapping[str, int] = field(default_factory=dict[str, int])
     written: Mapping[str, int] = field(default_factory=dict[str, int])
     details: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    remember: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
     def outcome(self) -> StepOutcome:
         """As it travels: gaps counted by reason, the first few by name."""
@@ -86,24 +89,44 @@ class StepContext(Generic[OptionsT]):
     graph: GraphWriter
     log: logging.Logger
     report: Callable[[Progress], None]
+    #: In `update`: what the last run that completed asked to `remember`; its content is what the graph holds.
+    remembered: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
-    def progress(self, done: int, total: int | None = None, unit: str = "", message: str = "") -> None:
-        """Say how far the run is. Cheap: call it as often as you like, a few a second are sent on."""
-        self.report(Progress(done=done, total=total, unit=_printable(unit)[:40], message=_printable(message)[:500]))
+    def progress(
+        self, done: int, total: int | None = None, unit: str = "", message: str = "", *, phase: str = ""
+    ) -> None:
+        """Say how far the run is: of its `phase`, for a step that has `phases`. `message` names what is at hand.
+
+        Cheap: call it as often as you like, a few a second are sent on. Say it before a thing is begun, not after: what
+        was said last is what is shown when nothing more comes."""
+        unit, message, phase = _printable(unit)[:40], _printable(message)[:500], _printable(phase)[:40]
+        self.report(Progress(done=done, total=total, unit=unit, message=message, phase=phase))
 
 
 class PipelineStep(StepOperations, ABC, Generic[OptionsT]):
     """One step of the pipeline. Subclass it, name it, write `execute`.
 
     `name`: as in pipeline_config.yml, `[a-z][a-z0-9_]*`. `owns`: the node labels whose nodes this step alone writes;
-    other steps' nodes may be named as ends of relationships. A step runs in a process of its own and may block it."""
+    other steps' nodes may be named as ends of relationships. `phases`: what a run goes through, in order, each with its
+    share of the time, in whatever unit. A step runs in a process of its own and may block it."""
 
     name: ClassVar[str]
     owns: ClassVar[tuple[str, ...]] = ()
+    phases: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
     async def execute(self, ctx: StepContext[OptionsT]) -> StepResult:
         """Do the whole of this step's part for one repository. Running it twice must equal running it once."""
+
+    async def update(self, ctx: StepContext[OptionsT]) -> StepResult:
+        """The same content as `execute`, computed from less. Asked only where this step, of this version and with these
+        options, has completed on this repository before, and has written nothing since. Without it: `execute`."""
+        return await self.execute(ctx)
+
+    @classmethod
+    def updates(cls) -> bool:
+        """It has an `update` of its own."""
+        return cls.update is not PipelineStep.update
 
     @classmethod
     def options_model(cls) -> type[BaseModel]:

@@ -117,10 +117,10 @@ class _Reading:
 
     async def _read_files(self) -> None:
         for count, path in enumerate(self._paths):
+            await self._say(count, path)
             syntax = self._files[path] = read(path, self._text(path), self._places)
             if syntax.problem:
                 self._problems.append((path, f"read in part, for Python's parser does not take it: {syntax.problem}"))
-            await self._said(count, path)
 
     def _inherit(self, bases: dict[int, list[int]], named: NamedReferences) -> None:
         """Where the types do not tell a base class, its name may."""
@@ -139,16 +139,17 @@ class _Reading:
     async def _read_calls(self, typed: TypedReferences, report: Report, named: NamedReferences) -> None:
         answered: dict[str, set[str]] = {}
         for count, (module, path, graphs) in enumerate(report.call_graphs()):
+            await self._say(len(self._paths) + count, path)
             file = File(module, path, self._text(path).splitlines(), self._files[path])
             answered.setdefault(path, set()).update(typed.read(file, graphs))
-            await self._said(len(self._paths) + count, path)
         for path, syntax in self._files.items():
             named.imports(syntax)
             named.mentions(syntax, answered.get(path, set()))
             await asyncio.sleep(0)
         self._problems.extend((path, "not read by Pyrefly") for path in self._paths if path not in answered)
 
-    async def _said(self, done: int, path: str) -> None:
+    async def _say(self, done: int, path: str) -> None:
+        """Each file is gone through twice."""
         self._progress(done // 2, len(self._paths), path)
         await asyncio.sleep(0)
 

@@ -8,8 +8,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from codestory_orchestrator.api import health, jobs, problems, resources, ws
+from codestory_orchestrator.api import schedules as schedules_api
 from codestory_orchestrator.api.guard import Guard
 from codestory_orchestrator.api.ingestion import Ingestion
+from codestory_orchestrator.api.schedules import Schedules
 from codestory_orchestrator.api.settings import ApiSettings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -28,7 +30,13 @@ class Api(FastAPI):
         return document
 
 
-def create_app(ingestion: Ingestion, settings: ApiSettings, lifespan: Lifespan | None = None) -> FastAPI:
+def create_app(
+    ingestion: Ingestion,
+    settings: ApiSettings,
+    lifespan: Lifespan | None = None,
+    *,
+    schedules: Schedules | None = None,
+) -> FastAPI:
     """The ASGI application. It answers from the start; `/readyz` says when `ingestion` can work."""
     app = Api(
         title="Code Story ingestion",
@@ -40,9 +48,10 @@ def create_app(ingestion: Ingestion, settings: ApiSettings, lifespan: Lifespan |
         responses=problems.documented(),
         generate_unique_id_function=_operation_id,
     )
-    app.state.ingestion, app.state.settings = ingestion, settings
+    app.state.ingestion, app.state.settings, app.state.schedules = ingestion, settings, schedules
+    scheduling = [schedules_api.router] if schedules else []
     # Those with fixed paths first: `/v1/ingest/steps` is no job.
-    for router in (resources.router, health.router, jobs.router, ws.router):
+    for router in (resources.router, health.router, *scheduling, jobs.router, ws.router):
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Guard, settings=settings)

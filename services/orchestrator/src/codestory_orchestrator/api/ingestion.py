@@ -7,7 +7,23 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from pydantic import TypeAdapter, ValidationError
 
-from codestory.contracts.api import Health, JobView, ResourceStatus, StatusMessage, StepStatus, SubmitJob
+from codestory.contracts.api import (
+    ChangeJob,
+    ChangeResourceLimits,
+    ChangeResources,
+    ChangeStep,
+    Health,
+    Holders,
+    JobView,
+    ResourceStatus,
+    RetryJob,
+    StatusMessage,
+    StepStatus,
+    StepView,
+    SubmitJob,
+    TagStatus,
+    Why,
+)
 from codestory.contracts.values import JobId
 from codestory_orchestrator.errors import JobNotFound
 
@@ -27,9 +43,27 @@ class Ingestion(Protocol):
         """The newest jobs, the newest first."""
         ...
 
+    async def show_step(self, job_id: str, step: str) -> StepView: ...
+
     async def cancel(self, job_id: str) -> JobView:
         """Begin to cancel. A job that is cancelled already is returned as it is; JobConflict if it ended otherwise."""
         ...
+
+    async def stop(self, job_id: str) -> JobView:
+        """Begin to stop. A job that is stopped already is returned as it is; JobConflict if it ended otherwise."""
+        ...
+
+    async def resume(self, job_id: str) -> JobView:
+        """JobConflict unless it is stopped, or has been resumed and not ended since."""
+        ...
+
+    async def retry(self, job_id: str, request: RetryJob) -> JobView:
+        """JobConflict unless it ended without completing, or this very retry goes on."""
+        ...
+
+    async def change(self, job_id: str, request: ChangeJob) -> JobView: ...
+
+    async def why(self, job_id: str) -> Why: ...
 
     def watch(self, job_id: str) -> AsyncIterator[StatusMessage]:
         """The job as it is, then each change, last how it ended. Raises JobNotFound at the first message."""
@@ -37,7 +71,21 @@ class Ingestion(Protocol):
 
     async def resource_status(self) -> ResourceStatus: ...
 
+    async def change_resources(self, request: ChangeResources) -> ResourceStatus: ...
+
+    async def holders(self) -> Holders:
+        """The longest first."""
+        ...
+
+    async def resource_limits(self) -> list[TagStatus]: ...
+
+    async def change_resource_limits(self, request: ChangeResourceLimits) -> list[TagStatus]: ...
+
     async def steps(self) -> list[StepStatus]: ...
+
+    async def change_step(self, step: str, request: ChangeStep) -> StepStatus:
+        """Raises UnknownStep."""
+        ...
 
     async def health(self) -> Health: ...
 

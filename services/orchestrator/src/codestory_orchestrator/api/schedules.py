@@ -1,0 +1,70 @@
+"""Recurring schedules: make, list, show, change, delete."""
+
+from typing import Annotated, Protocol, cast
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.requests import HTTPConnection
+
+from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule, ScheduleList
+from codestory_orchestrator.api.problems import documented
+
+router = APIRouter(prefix="/v1/ingest/schedules", tags=["schedules"])
+
+
+class Schedules(Protocol):
+    """The verbs. Each raises an IngestionError for what it refuses."""
+
+    async def create(self, request: CreateSchedule) -> Schedule:
+        """Once this returns the schedule is not lost."""
+        ...
+
+    async def list_schedules(self) -> list[Schedule]:
+        """The newest first."""
+        ...
+
+    async def show(self, schedule_id: str) -> Schedule: ...
+
+    async def change(self, schedule_id: str, request: ChangeSchedule) -> Schedule: ...
+
+    async def delete(self, schedule_id: str) -> None:
+        """The jobs that it has made stay."""
+        ...
+
+
+def _of_app(connection: HTTPConnection) -> Schedules:
+    return cast("Schedules", connection.app.state.schedules)
+
+
+Scheduler = Annotated[Schedules, Depends(_of_app)]
+
+
+@router.post("", status_code=201, responses=documented(403, 413, 415, 422, 503))
+async def create_schedule(request: CreateSchedule, response: Response, schedules: Scheduler) -> Schedule:
+    """Ingest a repository again and again, at the times that `cron` names. `Location` is where to look at it."""
+    schedule = await schedules.create(request)
+    response.headers["Location"] = f"{router.prefix}/{schedule.id}"
+    return schedule
+
+
+@router.get("", responses=documented(503))
+async def list_schedules(schedules: Scheduler) -> ScheduleList:
+    """All schedules, the newest first."""
+    return ScheduleList(schedules=tuple(await schedules.list_schedules()))
+
+
+@router.get("/{schedule_id}", responses=documented(404, 503))
+async def show_schedule(schedule_id: str, schedules: Scheduler) -> Schedule:
+    """One schedule: when it comes next, and what became of the last time."""
+    return await schedules.show(schedule_id)
+
+
+@router.patch("/{schedule_id}", responses=documented(404, 413, 415, 422, 503))
+async def change_schedule(schedule_id: str, request: ChangeSchedule, schedules: Scheduler) -> Schedule:
+    """Pause it, resume it, give it other times. What it missed while it was paused is not made up for."""
+    return await schedules.change(schedule_id, request)
+
+
+@router.delete("/{schedule_id}", status_code=204, responses=documented(404, 503))
+async def delete_schedule(schedule_id: str, schedules: Scheduler) -> None:
+    """It makes no more jobs. Those that it has made stay."""
+    await schedules.delete(schedule_id)

@@ -1,0 +1,76 @@
+"""A step whose service is dead hoards no tokens: what of it is admitted goes back to wait, as a new attempt."""
+
+from collections import Counter
+
+from codestory import telemetry
+from codestory.bus import attempt_in
+from codestory.contracts.events import StepFailed
+from codestory.contracts.values import Reason
+from codestory_orchestrator.admission import Admission, Look
+from codestory_orchestrator.settings import OrchestratorSettings
+
+log = telemetry.logger(__name__)
+
+MESSAGE = "no worker of the step lives: it waits again, so that others can have its token"
+
+
+class Reclaim:
+    def __init__(self, admission: Admission, settings: OrchestratorSettings, me: str) -> None:
+        self.admission, self.settings, self.me = admission, settings, me
+        self.bus, self.store, self.registry = admission.bus, admission.store, admission.registry
+
+    async def from_the_dead(self) -> None:
+        """All but one command of each step that has been silent for long; that one too while others are in need."""
+        living = await self.registry.living()
+        admitted = (await self.admission.look()).admitted
+        silent = {
+            step
+            for step in self.registry.steps
+            if step not in living and self.registry.silent_for(step) >= self.settings.presence_seconds
+        }
+        for step in silent & {step for step, _ in admitted}:
+            for job in await self._but_the_oldest(step, admitted):
+                await self._take_back(step, job)
+        await self._last_ones(silent)
+
+    async def _but_the_oldest(self, step: str, admitted: frozenset[tuple[str, str]]) -> list[str]:
+        jobs = [job for name, job in admitted if name == step]
+        if len(jobs) < 2:
+            return []
+        found = [(job, await self.bus.last("RUN", self.bus.subject("run", step, job))) for job in jobs]
+        return [job for _, job in sorted((stored.sequence, job) for job, stored in found if stored)[1:]]
+
+    async def _last_ones(self, silent: set[str]) -> None:
+        """As many as a command of a living step waits for, that has everything but a token."""
+        look = await self.admission.look()
+        alone = sorted((step, job) for step, job in look.admitted if step in silent)
+        if not alone or self.admission.tokens > 0:
+            return
+        for step, job in alone[: await self._in_need(look)]:
+            await self._take_back(step, job)
+
+    async def _in_need(self, look: Look) -> int:
+        """Commands of living steps that wait for nothing but a token."""
+        free, need = await self.admission.tags.free(look.admitted), Counter[str]()
+        room, living = self.admission.room, self.admission.living
+        for subject in await self.bus.subjects("READY", self.bus.subject("ready.>")):
+            *_, step, job = subject.split(".")
+            if step in living and need[step] < room.get(step, 0):
+                tags = await self.admission.tags.of(step, job)
+                if all(free.get(tag, 1) > 0 for tag in tags):
+                    need[step] += 1
+        return need.total()
+
+    async def _take_back(self, step: str, job_id: str) -> None:
+        """As a worker gives back what it cannot end: by a last word under the fence, then the token."""
+        admitted = await self.bus.last("RUN", self.bus.subject("run", step, job_id))
+        attempt = attempt_in(admitted.headers) if admitted else None
+        found = await self.store.read(job_id, fresh=False)
+        if admitted is None or attempt is None or not found or found[0].state.ending:
+            return  # what has no attempt is swept, and a job that is ending is ended elsewhere
+        said = StepFailed(
+            attempt=attempt, worker=self.me, at=self.bus.now(), reason=Reason.SHUTDOWN, message=MESSAGE, retryable=True
+        )
+        log.warning("token.reclaimed", job_id=job_id, step=step, attempt=attempt)
+        await self.bus.overrule(job_id, step, said)
+        await self.admission.free(step, admitted.sequence)
