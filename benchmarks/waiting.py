@@ -69,8 +69,8 @@ async def main(asked: argparse.Namespace) -> None:
         await sequences.listen()
         before = pipeline.orchestrator.memory_info().rss
         jobs = await submit(pipeline, asked)
-        await look(pipeline, asked.looks, jobs)
         await rest(pipeline)
+        await look(pipeline, asked.looks, jobs)
         memory = pipeline.orchestrator.memory_info().rss
         print(
             f"memory: {memory / 1e6:.0f} MB ({before / 1e6:.0f} MB before) of {MEMORY_LIMIT / 1e6:.0f} MB allowed, "

@@ -21,6 +21,11 @@ class Phase:
     def per_second(self) -> float:
         return len(self.latencies) / self.seconds
 
+    @property
+    def cpu_ms(self) -> float:
+        """Of all its processes, for one job. Steadier than time where a machine is shared."""
+        return sum(self.cores.values()) * 1000 / self.per_second
+
     def hop_ms(self, share: float) -> float:
         return percentile(self.latencies, share) * 1000 / len(STEPS)
 
@@ -38,6 +43,7 @@ class Turn:
         """By the names under which they are compared; times in milliseconds."""
         found = {
             "jobs/s": self.loaded.per_second,
+            "processor ms a job": self.loaded.cpu_ms,
             "jobs/s, one at a time": self.alone.per_second,
             "hop p50 ms": self.alone.hop_ms(0.5),
             "hop p95 ms": self.alone.hop_ms(0.95),

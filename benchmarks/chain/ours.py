@@ -146,7 +146,7 @@ class Pipeline:
         before, begun = self.cpu(), time.perf_counter()
         await asyncio.gather(*(one_after_the_other() for _ in range(in_flight)))
         seconds = time.perf_counter() - begun
-        cores = {name: round((cpu - before.get(name, 0.0)) / seconds, 2) for name, cpu in self.cpu().items()}
+        cores = {name: round((cpu - before.get(name, 0.0)) / seconds, 3) for name, cpu in self.cpu().items()}
         return Phase(latencies, seconds, cores)
 
     async def cancels(self, count: int) -> list[float]:

@@ -103,7 +103,7 @@ class Celery:
         before, begun = self.cpu(), time.perf_counter()
         said = await self._ask("run", jobs, in_flight)
         seconds = time.perf_counter() - begun
-        cores = {name: round((cpu - before.get(name, 0.0)) / seconds, 2) for name, cpu in self.cpu().items()}
+        cores = {name: round((cpu - before.get(name, 0.0)) / seconds, 3) for name, cpu in self.cpu().items()}
         return Phase(said["latencies"], said["seconds"], cores)
 
     async def cancels(self, count: int) -> list[float]:

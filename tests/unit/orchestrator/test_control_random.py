@@ -13,10 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from codestory.contracts.api import RetryJob
 from codestory.contracts.commands import RunStep
-from codestory.contracts.events import (
-    StepInterrupted,
-    StepStarted,
-)
+from codestory.contracts.events import StepInterrupted, StepStarted
 from codestory.contracts.jobs import ATTEMPTS_KEPT, Job, Repository, Tombstone
 from codestory.contracts.plans import Retry, StepPlan
 from codestory.contracts.values import JobState, Priority, StepState, Verb, When
@@ -380,13 +377,10 @@ class Hostile(RuleBasedStateMachine):
 
     # orchestrators
 
-    @rule(seconds=st.sampled_from([1, 30]))
-    def wait(self, seconds: int) -> None:
-        self.world.tick(seconds)
-
-    @rule(which=WHICH)
-    def go_on(self, which: int) -> None:
+    @rule(which=WHICH, waited=st.sampled_from([1, 30]))
+    def go_on(self, which: int, waited: int) -> None:
         name = self.unfinished(which)
+        self.world.tick(waited)
         self.world.change(name, lambda job: control.due(job, self.world.now))
         self.world.release(name)
         self.world.stand_in_line(name)
@@ -445,7 +439,7 @@ class Hostile(RuleBasedStateMachine):
         """One job goes on, without any mishap: otherwise few would come far."""
         world, name = self.world, self.unfinished(which)
         for _ in range(times):
-            self.go_on(which)
+            self.go_on(which, 1)
             for job, command in [sent for sent in world.unsent if sent[0].id == name]:
                 world.send(job, command)
                 world.unsent.remove((job, command))

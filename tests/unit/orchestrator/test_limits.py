@@ -13,6 +13,7 @@ from codestory.contracts.events import StepStarted
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import Priority
 from codestory.testing import NatsServer, wait_until
+from codestory.testing_bus import out_of_order
 from codestory_orchestrator.testing import Desk
 
 Open = Callable[..., Awaitable[Desk]]
@@ -319,6 +320,27 @@ async def test_what_a_dead_step_has_taken_goes_back_but_for_one_and_that_one_whe
     await until_admitted(desk, "b0")
 
 
+async def test_a_dead_step_keeps_no_tag_from_one_that_lives(open_desk: Open) -> None:
+    desk = await open_desk(tags={"gpu": 1}, presence_seconds=0.5)
+    await desk.alive("a", "b")
+    await desk.submit("a0", "a", "gpu")
+    await until_admitted(desk, "a0")
+    await wait_until(lambda: _silent(desk, "a", 0.5), "a is dead")
+    await tend(desk)
+    assert await desk.admitted() == ["a0"]
+
+    await desk.alive("b")
+    await desk.submit("b0", "b", "gpu")
+    await wait_until(lambda: _lives(desk, "b"), "b is seen to live")
+    await tend(desk)
+
+    await until_admitted(desk, "b0")
+
+
+async def _lives(desk: Desk, step: str) -> bool:
+    return step in await desk.registry.lately_living()
+
+
 async def test_nothing_is_taken_from_a_step_that_only_seemed_dead_while_the_broker_was_away(
     server: NatsServer, open_desk: Open
 ) -> None:
@@ -397,6 +419,37 @@ async def test_a_command_rises_by_one_priority_for_each_age_that_it_waits(open_d
         return desk.dispatcher.priority_of(job.having("a", ready_at=at), "a")
 
     assert [waited(s) for s in (1, 610, 1210, 9999)] == [Priority.LOW, Priority.DEFAULT, Priority.HIGH, Priority.HIGH]
+
+
+async def test_the_urgent_come_first_whichever_of_two_orchestrators_heard_of_them(open_desk: Open) -> None:
+    one, two = await open_desk("one"), await open_desk("two")
+    await one.alive("a", "b")
+    for i in range(4):
+        await one.submit(f"holder{i}", "a")
+    await until_admitted(one, *(f"holder{i}" for i in range(4)))
+    ranks: dict[str, int] = {}
+    for i in range(90):
+        rank = 2 - i % 3
+        name = await (one, two)[i // 3 % 2].submit(f"j{i:02}", "ab"[i // 6 % 2], priority=tuple(Priority)[rank])
+        ranks[name] = rank
+    seen: dict[str, int] = {}
+
+    async def all_seen() -> bool:
+        """What is admitted ends at once, and more is."""
+        for subject in await one.bus.subjects("RUN", one.bus.subject("run.>")):
+            if admitted := await one.bus.last("RUN", subject):
+                *_, step, job = subject.split(".")
+                seen[job] = admitted.sequence
+                await one.dispatcher.free(step, admitted.sequence)
+        return len(seen) == 94
+
+    await wait_until(all_seen, "all are admitted", 60)
+    order = sorted(ranks, key=lambda name: seen[name])
+    assert out_of_order([ranks[name] for name in order]) == 0
+    for step in (0, 1):
+        for rank in range(3):
+            line = [name for name in order if ranks[name] == rank and int(name[1:]) // 6 % 2 == step]
+            assert line == sorted(line)
 
 
 # who holds what

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
 
@@ -19,7 +19,7 @@ from codestory.contracts.events import JobEnded
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import Priority
 from codestory.puller import Puller
-from codestory_orchestrator import control
+from codestory_orchestrator import control, pipeline
 from codestory_orchestrator.admission import Admission, Outcome
 from codestory_orchestrator.held_back import HeldBack, HeldCommand
 from codestory_orchestrator.limits import Limits
@@ -97,9 +97,10 @@ class Dispatcher:
 
     def priority_of(self, job: Job, step: str) -> Priority:
         """Under which its command is to wait by now."""
-        record = job.steps[step]
-        since = record.ready_at or record.due_at
-        return control.aged(job.priority, since, self.bus.now(), self.settings.priority_age_seconds)
+        return self.aged(job.priority, pipeline.waits_since(job, step))
+
+    def aged(self, priority: Priority, since: datetime | None) -> Priority:
+        return control.aged(priority, since, self.bus.now(), self.settings.priority_age_seconds)
 
     async def enqueue(self, job: Job, command: RunStep) -> None:
         """Into READY, once whatever the priority; straight into RUN when there is room and nothing waits."""
@@ -402,10 +403,10 @@ class Dispatcher:
         self.limits.forget_concurrencies()
         self.registry.forget_silence()
         self._ring()
-        await self._held_back.give_back()
+        await self.close()
 
     async def close(self) -> None:
-        """What is held back here goes to another at once."""
+        """What is held back here goes to another at once; what cannot be given back, after ack_wait."""
         with suppress(*LOST):
             await self._held_back.give_back()
 

@@ -2,13 +2,12 @@
 
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from codestory import pipeline_file, repository_identity, telemetry
+from codestory import repository_identity, telemetry
 from codestory.bus import LOST, Bus, Refused
 from codestory.contracts import api
 from codestory.contracts.api import (
@@ -16,7 +15,6 @@ from codestory.contracts.api import (
     ChangeResourceLimits,
     ChangeResources,
     ChangeStep,
-    Check,
     Health,
     JobView,
     ResourceStatus,
@@ -32,6 +30,7 @@ from codestory.contracts.jobs import Job, Repository
 from codestory.contracts.plans import PipelineConfig, StepPlan
 from codestory.contracts.values import OnFull
 from codestory_orchestrator import control, pipeline, submission
+from codestory_orchestrator.deployment import Deployment
 from codestory_orchestrator.errors import (
     ConfigInvalid,
     JobNotFound,
@@ -44,6 +43,7 @@ from codestory_orchestrator.errors import (
 )
 from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth
+from codestory_orchestrator.health_report import HealthReport
 from codestory_orchestrator.holders import Holders
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
@@ -51,13 +51,10 @@ from codestory_orchestrator.resources import Resources
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore, QueueEntry
 from codestory_orchestrator.timers import Timers
-from codestory_orchestrator.topology import Topology
 from codestory_orchestrator.verbs import LARGEST_JOB, Verbs
 from codestory_orchestrator.why import Explainer
 
 log = telemetry.logger(__name__)
-
-SEVERITY = ("pass", "warn", "fail")
 
 
 class Ingestion:
@@ -70,19 +67,17 @@ class Ingestion:
         reconciler: Reconciler,
         feed: Feed,
         timers: Timers,
-        topology: Topology,
+        deployment: Deployment,
         graph: GraphHealth,
         settings: OrchestratorSettings,
     ) -> None:
         self.bus, self.store, self.registry, self.reconciler, self.feed = bus, store, registry, reconciler, feed
-        self.timers, self.topology, self.graph, self.settings = timers, topology, graph, settings
+        self.timers, self.deployment, self.settings = timers, deployment, settings
         self.verbs = Verbs(bus, store, registry, reconciler, settings)
-        self.holding = Holders(bus, store, topology.limits)
-        self.resources = Resources(bus, topology.limits, registry, self.holding, self.config)
+        self.holding = Holders(bus, store, deployment.topology.limits)
+        self.resources = Resources(bus, deployment.topology.limits, registry, self.holding, deployment.config)
         self.explainer = Explainer(bus, store, self.holding, feed, settings)
-        self._concurrencies: dict[str, int] = {}
-        #: The other orchestrators whose pipeline_config.yml says something else.
-        self.differing: Callable[[], tuple[str, ...]] = tuple
+        self.report = HealthReport(bus, deployment, self.resources, graph)
 
     async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "") -> JobView:
         """Make a job and start it, put it off, or stand it in line behind the others on its repository.
@@ -96,7 +91,7 @@ class Ingestion:
         at = self.bus.now()
         with telemetry.submit_span() as span:
             job = pipeline.make(
-                job_id or new_id(),
+                job_id or new_id(at),
                 repository,
                 plan,
                 at=at,
@@ -114,8 +109,10 @@ class Ingestion:
                 raise OptionsTooLarge
             try:
                 await self._refuse_unknown(job.after)
-                await self.tune()
+                await self.deployment.tune()
                 return await (self._start(job) if job.eligible else self._put_off(job))
+            except Refused:  # another orchestrator was asked for this very job, and was faster
+                return await self.show(job.id)
             except LOST as error:
                 raise ServiceUnavailable from error
 
@@ -127,7 +124,7 @@ class Ingestion:
     async def _planned(self, request: SubmitJob) -> tuple[Repository, PipelineConfig, tuple[StepPlan, ...]]:
         path = submission.allowed(Path(request.repository), self.settings.repository_roots)
         repository = await asyncio.to_thread(_identify, path, request.name)
-        config = request.pipeline or await asyncio.to_thread(self.config)
+        config = request.pipeline or await asyncio.to_thread(self.deployment.config)
         return repository, config, submission.plan(request, config, self.registry.steps)
 
     async def _put_off(self, job: Job) -> JobView:
@@ -199,7 +196,7 @@ class Ingestion:
     def _deployed(self, config: PipelineConfig) -> PipelineConfig:
         """The deployment's pipeline, which knows what builds on a step that a request runs alone."""
         try:
-            return self.config()
+            return self.deployment.config()
         except ConfigInvalid:
             return config
 
@@ -274,142 +271,25 @@ class Ingestion:
     async def steps(self) -> list[StepStatus]:
         self._connected()
         try:
-            living = await self.registry.living()
-            waiting = await self.bus.subjects("READY", self.bus.subject("ready.>"))
-            running = await self.bus.subjects("RUN", self.bus.subject("run.>"))
-            return [
-                StepStatus(
-                    **info.model_dump(),
-                    workers=living.get(name, 0),
-                    concurrency=await self._concurrency(name),
-                    waiting=sum(subject.split(".")[-2] == name for subject in waiting),
-                    running=sum(subject.split(".")[-2] == name for subject in running),
-                    depends_on=self._depends_on(name),
-                    resources=self._resources(name),
-                )
-                for name, info in sorted(self.registry.steps.items())
-            ]
+            return await self.deployment.steps()
         except LOST as error:
             raise ServiceUnavailable from error
 
     async def ready(self) -> bool:
-        """The bus answers and everything is declared."""
-        if not self.bus.connected or not self.bus.epoch:
-            return False
-        try:
-            async with asyncio.timeout(2):
-                return await self.bus.current_epoch() == self.bus.epoch
-        except LOST:
-            return False
+        return await self.report.ready()
 
     async def health(self) -> Health:
-        checks = {
-            "nats": self._nats(),
-            "graph": await self._graph(),
-            "pipeline_config": await asyncio.to_thread(self._file),
-        }
-        try:
-            async with asyncio.timeout(3):
-                checks |= await self._bus_checks()
-        except (*LOST, ServiceUnavailable) as error:
-            checks["jetstream"] = Check(status="fail", detail=f"JetStream does not answer: {error!r}")
-        worst = max((check for check in checks.values()), key=lambda check: SEVERITY.index(check.status)).status
-        return Health(status=worst, version=telemetry.version(), checks=checks)
-
-    def config(self) -> PipelineConfig:
-        """The service's own pipeline_config.yml, read anew."""
-        try:
-            return pipeline_file.load(self.settings.pipeline_config)
-        except pipeline_file.PipelineFileError as error:
-            raise ConfigInvalid(str(error)) from error
-
-    async def tune(self, new: str = "") -> None:
-        """Give the consumers of all known steps, and of a `new` one, their concurrency by the file, and each tag
-        its limit."""
-        try:
-            config = await asyncio.to_thread(self.config)
-            configured = {step.name: step.concurrency or 1 for step in config.steps}
-            await self.topology.limits.configure(config.resource_limits)
-        except ConfigInvalid as error:
-            log.warning("pipeline_config.invalid", error=str(error))
-            configured = None
-        for step in {new, *self.registry.steps} - {""}:
-            concurrency = self._concurrencies.get(step) if configured is None else configured.get(step, 1)
-            if step == new or self._concurrencies.get(step) != concurrency:
-                await self.topology.declare_step(step, concurrency)
-                if concurrency:
-                    self._concurrencies[step] = concurrency
+        return await self.report.health()
 
     def _connected(self) -> None:
         """Before everything is known, nothing can be told: neither "no jobs" nor "no such step"."""
         if not self.bus.epoch:
             raise ServiceUnavailable
 
-    def _depends_on(self, step: str) -> tuple[str, ...]:
-        try:
-            plan = self.config().plan()
-        except ConfigInvalid:
-            return ()
-        return next((p.depends_on for p in plan if p.name == step), ())
 
-    def _resources(self, step: str) -> tuple[str, ...]:
-        try:
-            return next((s.resources for s in self.config().steps if s.name == step), ())
-        except ConfigInvalid:
-            return ()
-
-    async def _concurrency(self, step: str) -> int:
-        info = await self.bus.js.consumer_info(self.bus.stream("RUN"), step)
-        return info.config.max_ack_pending or 1
-
-    # health
-
-    def _nats(self) -> Check:
-        return (
-            Check(status="pass") if self.bus.connected else Check(status="fail", detail="not connected; reconnecting")
-        )
-
-    def _file(self) -> Check:
-        try:
-            config = self.config()
-        except ConfigInvalid as error:
-            return Check(status="fail", detail=str(error))
-        unknown = [step.name for step in config.steps if step.name not in self.registry.steps]
-        detail = f"no service has registered {', '.join(unknown)}" if unknown else ""
-        if others := self.differing():
-            detail = f"{detail}; the file of {', '.join(others)} says something else".lstrip("; ")
-        return Check(
-            status="warn" if detail else "pass", detail=detail, observed={"steps": [s.name for s in config.steps]}
-        )
-
-    async def _graph(self) -> Check:
-        problem = await self.graph.problem()
-        return Check(status="fail", detail=problem) if problem else Check(status="pass")
-
-    async def _bus_checks(self) -> dict[str, Check]:
-        tokens, steps = await self.resource_status(), await self.steps()
-        advisories = await self.bus.js.stream_info(self.bus.stream("ADVISORIES"))
-        checks = {
-            "jetstream": Check(status="pass", observed={"epoch": self.bus.epoch}),
-            "tokens": Check(status="pass", observed=tokens.model_dump()),
-            "dead_letters": Check(
-                status="warn" if advisories.state.messages else "pass", observed={"messages": advisories.state.messages}
-            ),
-        }
-        for step in steps:  # none alive is no failure: a step may be scaled to zero
-            observed = {
-                "alive": step.workers,
-                "waiting": step.waiting,
-                "running": step.running,
-                "concurrency": step.concurrency,
-            }
-            checks[f"workers:{step.name}"] = Check(status="pass", observed=observed)
-        return checks
-
-
-def new_id() -> str:
+def new_id(at: datetime) -> str:
     """Grows with time, so that ids sort by age; the random part tells two orchestrators apart."""
-    return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+    return f"{int(at.timestamp() * 1000):011x}{secrets.token_hex(4)}"
 
 
 def _identify(path: Path, name: str | None) -> Repository:

@@ -5,13 +5,15 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import nats.js.errors
 
 from codestory import cancelling, telemetry
-from codestory.bus import LOST, ORCHESTRATOR, Bus
+from codestory.bus import LOST, ORCHESTRATOR, Bus, BusLost
 from codestory.graph.settings import GraphSettings
 from codestory.puller import Puller
+from codestory_orchestrator.deployment import Deployment
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth
@@ -41,11 +43,14 @@ class Orchestrator:
         self.timers = Timers(bus)
         self.registry = Registry(bus, self._welcome, settings.limits_seconds)
         self.dispatcher = Dispatcher(bus, self.store, self.registry, self.limits, settings, me=me)
-        self.reconciler = Reconciler(self.topology, self.store, self.registry, self.dispatcher, self.timers, settings)
+        self.reconciler = Reconciler(
+            self.topology, self.store, self.registry, self.dispatcher, self.timers, settings=settings
+        )
         self.retention = Retention(bus, self.store, settings)
         self.handlers = Handlers(bus, self.store, self.dispatcher, self.reconciler)
         self.feed = Feed(bus, self.store, settings.stalled_seconds)
         self.graph = GraphHealth(graph)
+        self.deployment = Deployment(bus, self.registry, self.topology, settings)
         self.ingestion = Ingestion(
             bus=bus,
             store=self.store,
@@ -53,14 +58,14 @@ class Orchestrator:
             reconciler=self.reconciler,
             feed=self.feed,
             timers=self.timers,
-            topology=self.topology,
+            deployment=self.deployment,
             graph=self.graph,
             settings=settings,
         )
         self.schedules = Schedules(bus, self.store, self.timers, self.ingestion, self.reconciler.due)
         self.reconciler.on_timers = self.schedules.mend
-        self.replicas = Replicas(bus, me, self.ingestion.config)
-        self.ingestion.differing = lambda: self.replicas.differing
+        self.replicas = Replicas(bus, me, self.deployment.config)
+        self.ingestion.report.differing = lambda: self.replicas.differing
 
     async def run(self) -> None:
         """Connect, declare, then work until cancelled. A bug in any part ends all of them, and so the process."""
@@ -107,13 +112,14 @@ class Orchestrator:
                 await asyncio.sleep(0.2)
 
     async def _welcome(self, step: str) -> None:
-        await self.ingestion.tune(step)
+        await self.deployment.tune(step)
         await self.dispatcher.serve(step)
 
     async def _back(self) -> None:
         """Reconnected: hear what was said meanwhile. An empty broker is the reconciler's business."""
         await self.dispatcher.forget()
-        await self.bus.sync_clock()
+        with suppress(BusLost):  # of an empty broker there is nothing to ask
+            await self.bus.sync_clock()
         await self.store.mirror.list()
         await self.limits.relist()
         await self.registry.relist()

@@ -67,6 +67,12 @@ def begun(job: Job) -> bool:
     return bool(job.active)
 
 
+def waits_since(job: Job, step: str) -> datetime | None:
+    """Since when its command waits to be admitted, and ages. A retry does from when it is due."""
+    record = job.steps[step]
+    return record.ready_at or record.due_at
+
+
 def begin(job: Job, at: datetime) -> tuple[Job, list[RunStep]]:
     """Its turn on the repository has come. A second time changes nothing, nor does one that is too early."""
     return (job, []) if begun(job) or not job.eligible else go_on(job, at)

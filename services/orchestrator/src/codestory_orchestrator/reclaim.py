@@ -20,7 +20,7 @@ class Reclaim:
         self.bus, self.store, self.registry = admission.bus, admission.store, admission.registry
 
     async def from_the_dead(self) -> None:
-        """All but one command of each step that has been silent for long; that one too while others are in need."""
+        """All but one command of each step that is silent for long; that one too while the living need what it has."""
         living = await self.registry.living()
         admitted = (await self.admission.look()).admitted
         silent = {
@@ -41,25 +41,34 @@ class Reclaim:
         return [job for _, job in sorted((stored.sequence, job) for job, stored in found if stored)[1:]]
 
     async def _last_ones(self, silent: set[str]) -> None:
-        """As many as a command of a living step waits for, that has everything but a token."""
+        """As many as there are commands of living steps that lack nothing but a token; and who holds a tag that one of
+        them needs."""
         look = await self.admission.look()
-        alone = sorted((step, job) for step, job in look.admitted if step in silent)
-        if not alone or self.admission.tokens > 0:
+        tags = {
+            (step, job): await self.admission.tags.of(step, job)
+            for step, job in sorted(look.admitted)
+            if step in silent
+        }
+        short = self.admission.tokens <= 0
+        if not short and not any(tags.values()):
             return
-        for step, job in alone[: await self._in_need(look)]:
-            await self._take_back(step, job)
+        tokens, needed = await self._needs(look) if tags else (0, set[str]())
+        for (step, job), held in tags.items():
+            if held & needed or (short and tokens > 0):
+                tokens -= 1
+                await self._take_back(step, job)
 
-    async def _in_need(self, look: Look) -> int:
-        """Commands of living steps that wait for nothing but a token."""
-        free, need = await self.admission.tags.free(look.admitted), Counter[str]()
+    async def _needs(self, look: Look) -> tuple[int, set[str]]:
+        """Of living steps with room: how many commands lack nothing but a token, and which full tags others lack."""
+        free, need, full = await self.admission.tags.free(look.admitted), Counter[str](), set[str]()
         room, living = self.admission.room, self.admission.living
         for subject in await self.bus.subjects("READY", self.bus.subject("ready.>")):
             *_, step, job = subject.split(".")
             if step in living and need[step] < room.get(step, 0):
-                tags = await self.admission.tags.of(step, job)
-                if all(free.get(tag, 1) > 0 for tag in tags):
-                    need[step] += 1
-        return need.total()
+                missing = {tag for tag in await self.admission.tags.of(step, job) if free.get(tag, 1) <= 0}
+                full |= missing
+                need[step] += not missing
+        return need.total(), full
 
     async def _take_back(self, step: str, job_id: str) -> None:
         """As a worker gives back what it cannot end: by a last word under the fence, then the token."""

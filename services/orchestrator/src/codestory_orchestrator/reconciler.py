@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import nats.js.errors
 
 from codestory import repository_identity, telemetry
-from codestory.bus import Bus, Stored, attempt_in, encoded
+from codestory.bus import LONG_AGO, Bus, Stored, attempt_in, encoded
 from codestory.contracts.events import StepCancelled, StepStopped
 from codestory.contracts.jobs import Job, Tombstone
 from codestory.contracts.values import JobState, Verb
@@ -17,7 +18,8 @@ from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.errors import JobNotFound, NameTaken
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
-from codestory_orchestrator.store import TRIES, JobStore, QueueEntry
+from codestory_orchestrator.sketches import Sketch
+from codestory_orchestrator.store import TRIES, JobStore, QueueEntry, RepositoryQueue
 from codestory_orchestrator.timers import Timers
 from codestory_orchestrator.topology import Topology
 
@@ -35,6 +37,7 @@ class Reconciler:
         registry: Registry,
         dispatcher: Dispatcher,
         timers: Timers,
+        *,
         settings: OrchestratorSettings,
     ) -> None:
         self.bus: Bus = topology.bus
@@ -81,23 +84,29 @@ class Reconciler:
         for state in (state for state in JobState if not state.ended):
             telemetry.JOBS.labels(state).set(sum(job.state is state for job in unfinished))
         await self._move_all(unfinished, priorities)
+        ids = {job.id for job in unfinished}
         for job in unfinished:
-            lost = any((job.id, step) not in stored for step in job.active)
+            lost = any((job.id, step) not in stored for step, _ in job.active)
             if job.state.ending or lost or (job.state is JobState.SCHEDULED and job.id not in timers):
-                await self.mend(job)
-            elif job.state is JobState.PENDING and not job.eligible:
-                await self.release(job)
+                await self._with(job, self.mend)
+            elif job.state is JobState.PENDING and not job.eligible and not ids.issuperset(job.after):
+                await self._with(job, self.release)
 
-    async def _move_all(self, jobs: list[Job], stored: dict[tuple[str, str], str]) -> None:
+    async def _with(self, job: Sketch, what: Callable[[Job], Awaitable[object]]) -> None:
+        """What is remembered of it decides to act; it may be gone."""
+        if found := await self.store.read(job.id, fresh=False):
+            await what(found[0])
+
+    async def _move_all(self, jobs: list[Sketch], stored: dict[tuple[str, str], str]) -> None:
         """What waits under another priority than it should by now: the user changed it, or it has waited long."""
         wrong = [
-            (job.steps[step].ready_at or job.created_at, job, step)
+            (since or LONG_AGO, job, step)
             for job in jobs
-            for step in job.active
-            if (job.id, step) in stored and stored[job.id, step] != self.dispatcher.priority_of(job, step)
+            for step, since in job.active
+            if (job.id, step) in stored and stored[job.id, step] != self.dispatcher.aged(job.priority, since)
         ]
         for _, job, step in sorted(wrong, key=lambda entry: entry[0])[:MOVES]:
-            await self.move(job, step)
+            await self._with(job, partial(self.move, step=step))
 
     async def _stored(self) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
         """Which (job, step) have a command somewhere, and under which priority one waits. In the order of travel."""
@@ -197,8 +206,7 @@ class Reconciler:
         await self.dispatcher.announce(job)
         if job.due_at:
             await self.timers.clear(job.id)
-        await self.store.leave(job.repository.id, job.id, job.run)
-        await self.start_next(job.repository.id)
+        await self._start_first(await self.store.leave(job.repository.id, job.id, job.run))
         for other in self.store.dependents(job.id):
             await self.release(other)
 
@@ -232,8 +240,10 @@ class Reconciler:
             await self.start_next(job.repository.id)
 
     async def start_next(self, repository_id: str) -> None:
+        await self._start_first(await self.store.queue(repository_id))
+
+    async def _start_first(self, queue: RepositoryQueue | None) -> None:
         """Begin the first job in a repository's queue, unless it has begun."""
-        queue = await self.store.queue(repository_id)
         for _ in range(TRIES):
             found = await self.store.read(queue.jobs[0]) if queue and queue.jobs else None
             if not found or not queue or not queue.holds(found[0].id, found[0].run):
@@ -247,13 +257,14 @@ class Reconciler:
 
     async def _mend_queues(self) -> None:
         queues = self.store.remembered_queues()
+        unfinished = {job.id: job for job in self.store.unfinished()}
         for repository_id, queue in queues.items():
-            if queue.entries:
+            if queue.entries and not _in_order(queue, unfinished):
                 await self._mend_queue(repository_id)
-        for job in self.store.unfinished():
-            queue = queues.get(job.repository.id)
+        for job in unfinished.values():
+            queue = queues.get(job.repository)
             if job.eligible and (queue is None or not queue.holds(job.id, job.run)):
-                await self._stand_in_line(job)
+                await self._with(job, self._stand_in_line)
 
     async def _mend_queue(self, repository_id: str) -> None:
         """Drop who has ended, and who stood in line but was never recorded; then begin the first."""
@@ -300,3 +311,12 @@ class Reconciler:
         await self.dispatcher.forget()
         self.bus.epoch = epoch  # last: what is interrupted before is done again
         log.warning("bus.restored", epoch=epoch)
+
+
+def _in_order(queue: RepositoryQueue, unfinished: dict[str, Sketch]) -> bool:
+    """As far as this process has heard: who stands in line has a record and has not ended, and the first has begun."""
+    return unfinished[queue.jobs[0]].begun if all(_stands(entry, unfinished) for entry in queue.entries) else False
+
+
+def _stands(entry: QueueEntry, unfinished: dict[str, Sketch]) -> bool:
+    return entry.job in unfinished and unfinished[entry.job].run == entry.run

@@ -38,14 +38,14 @@ class OrchestratorSettings(BusSettings):
     jobs_max_count: int = Field(default=5000, ge=0)
     #: How often that is looked after.
     retention_seconds: float = Field(default=60.0, gt=0)
-    #: What the event history and the logs keep.
+    #: What the event history and the logs keep. The server sets so many bytes aside, for the snapshots too.
     events_max_age_seconds: float = 30 * 86_400
-    events_max_bytes: int = 1024 * 1024 * 1024
+    events_max_bytes: int = 256 * 1024 * 1024
     logs_max_age_seconds: float = 7 * 86_400
     logs_max_bytes: int = 256 * 1024 * 1024
     #: What the store of uploaded repositories keeps.
     snapshots_max_age_seconds: float = 7 * 86_400
-    snapshots_max_bytes: int = 4 * 1024 * 1024 * 1024
+    snapshots_max_bytes: int = 1024 * 1024 * 1024
     #: A running step that has said nothing new for so long is called stalled, and what it was at is named.
     stalled_seconds: float = Field(default=60.0, gt=0)
     ws_heartbeat_seconds: float = 15.0

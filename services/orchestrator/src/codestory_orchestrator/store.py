@@ -1,6 +1,7 @@
 """The records of jobs, and who is next on each repository. Every change is a compare-and-set on the bucket `jobs`."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from codestory.contracts.values import JobState, Priority, Value
 from codestory.mirror import Mirror
 from codestory_orchestrator import control
 from codestory_orchestrator.errors import JobNotFound, NameTaken
+from codestory_orchestrator.sketches import Sketch, sketch
 
 log = telemetry.logger(__name__)
 
@@ -22,6 +24,8 @@ RANKS = tuple(Priority)
 MARKER_SECONDS = 86_400
 #: In the record of a job that comes after others, and in no other.
 COMES_AFTER = b'"after":["'
+#: Jobs kept as objects beside their text.
+PARSED = 1000
 #: Tries of one compare-and-set. Each lost one means that another has moved on, so more is never needed.
 TRIES = 100
 
@@ -69,7 +73,8 @@ class JobStore:
         self.bus, self.age_seconds = bus, age_seconds
         self.watchers: dict[str, set[Callable[[], None]]] = {}
         self.mirror = Mirror(bus, "jobs", self._changed)
-        self._ended: dict[str, tuple[int, datetime]] = {}  # when a job ended, and the revision that says so
+        self._sketches: dict[str, Sketch] = {}
+        self._parsed = OrderedDict[str, tuple[int, Job]]()  # what was read last, with its revision
         #: Told of a job that has ended, at least once for each run.
         self.on_ended: Callable[[Job], None] = lambda _: None
         self._dependents: dict[str, set[str]] = {}  # jobs by each of those that they come after
@@ -94,8 +99,23 @@ class JobStore:
                 return None
             revision, data = found.sequence, found.data
             self.mirror.hold(job_id, revision, data)
-        job = load(data)
+        job = self._job(job_id, revision, data)
         return (job, revision) if job else None
+
+    def _job(self, job_id: str, revision: int, data: bytes) -> Job | None:
+        """Parsed once a revision: a job is looked at several times for each thing that happens to it."""
+        if (known := self._parsed.get(job_id)) and known[0] == revision:
+            return known[1]
+        job = load(data)
+        if job:
+            self._hold(job, revision)
+        return job
+
+    def _hold(self, job: Job, revision: int) -> None:
+        self._parsed[job.id] = revision, job
+        self._parsed.move_to_end(job.id)
+        if len(self._parsed) > PARSED:
+            self._parsed.popitem(last=False)
 
     async def write(self, job: Job, revision: int) -> bool:
         """False: somebody else changed it first."""
@@ -108,6 +128,7 @@ class JobStore:
                 return False
             revision = found.sequence  # it had landed, only the answer was lost
         self.mirror.hold(job.id, revision, data)
+        self._hold(job, revision)
         if job.state.ended:
             self.on_ended(job)
         return True
@@ -124,37 +145,36 @@ class JobStore:
                 return changed
         raise BusLost(f"the record of {job_id} does not hold still")
 
-    def unfinished(self) -> list[Job]:
-        """The jobs that have not ended, as far as this process has heard. An ended record is read once only."""
-        jobs: list[Job] = []
-        for key, (revision, data) in self.mirror.entries.items():
-            known = self._ended.get(key)
-            if not is_job(key) or (known and known[0] == revision):
-                continue
-            job = load(data)
-            if job and job.state.ended:
-                self._ended[key] = revision, job.ended_at or job.created_at
-                self.on_ended(job)
-            elif job:
-                jobs.append(job)
-        return jobs
+    def unfinished(self) -> list[Sketch]:
+        """Of the jobs that have not ended, as far as this process has heard."""
+        return [job for job in self._all() if job.ended_at is None]
 
     def ended(self) -> list[tuple[datetime, str, int]]:
         """The jobs that have ended: when, and their revisions."""
-        self.unfinished()
-        entries = self.mirror.entries
-        return [
-            (at, key, revision)
-            for key, (revision, at) in self._ended.items()
-            if key in entries and entries[key][0] == revision
-        ]
+        return [(job.ended_at, job.id, job.revision) for job in self._all() if job.ended_at]
+
+    def _all(self) -> Collection[Sketch]:
+        found: dict[str, Sketch] = {}
+        for key, (revision, data) in self.mirror.entries.items():
+            known = self._sketches.get(key)
+            if not is_job(key):
+                continue
+            if known is None or known.revision != revision:
+                job = load(data)
+                if job is None:
+                    continue
+                known = sketch(job, revision)
+                if job.state.ended:
+                    self.on_ended(job)
+            found[key] = known
+        self._sketches = found
+        return found.values()
 
     async def delete(self, job_id: str, revision: int) -> None:
         """Raises Refused when somebody has changed it since. What marks it as gone goes too, once all have heard."""
         key, headers = self.bus.key("jobs", job_id), {"KV-Operation": "PURGE", "Nats-TTL": f"{MARKER_SECONDS}s"}
         gone = await self.bus.publish(key, b"", after=revision, headers=headers, what="forget")
         self.mirror.hold(job_id, gone, b"")
-        self._ended.pop(job_id, None)
         self._dependents.pop(job_id, None)
 
     def dependents(self, job_id: str) -> list[Job]:
@@ -177,8 +197,10 @@ class JobStore:
         """Bind the name to its origin and stand in line, unless there is no `entry`. True: first in line.
 
         `moved` says of the origin that holds the name whether it is no longer there, so that the name is free again."""
-        for _ in range(TRIES):
-            revision, before = await self._queue(repository.id)
+        for attempt in range(TRIES):
+            revision, before = await self._queue(repository.id, fresh=attempt > 0)
+            if attempt == 0 and before and (before.origin != origin or (entry and before.holds(entry.job, entry.run))):
+                continue  # what is remembered may act, but not refuse
             queue = before or RepositoryQueue(name=repository.name, origin=origin)
             if queue.origin != origin:
                 if queue.entries or not moved(queue.origin):
@@ -203,15 +225,18 @@ class JobStore:
                 return
         raise BusLost(f"the queue of {repository_id} does not hold still")
 
-    async def leave(self, repository_id: str, job_id: str, run: int = 1) -> None:
-        """`run`: a later one of the job keeps its place."""
-        for _ in range(TRIES):
-            revision, queue = await self._queue(repository_id)
+    async def leave(self, repository_id: str, job_id: str, run: int = 1) -> RepositoryQueue | None:
+        """The queue without it. `run`: a later one of the job keeps its place."""
+        for attempt in range(TRIES):
+            revision, queue = await self._queue(repository_id, fresh=attempt > 0)
             entries = tuple(entry for entry in queue.entries if entry.job != job_id or entry.run > run) if queue else ()
             if queue is None or entries == queue.entries:
-                return
-            if await self._write_queue(repository_id, queue.model_copy(update={"entries": entries}), revision):
-                return
+                if attempt == 0:
+                    continue  # what is remembered may act, but not ignore
+                return queue
+            queue = queue.model_copy(update={"entries": entries})
+            if await self._write_queue(repository_id, queue, revision):
+                return queue
         raise BusLost(f"the queue of {repository_id} does not hold still")
 
     async def queue(self, repository_id: str) -> RepositoryQueue | None:
@@ -229,13 +254,17 @@ class JobStore:
         return RepositoryQueue.model_validate_json(found[1]) if found else None
 
     def remembered_queues(self) -> dict[str, RepositoryQueue]:
+        """Those in which somebody stands."""
         return {
             key.removeprefix(QUEUE): RepositoryQueue.model_validate_json(value)
             for key, (_, value) in self.mirror.entries.items()
-            if key.startswith(QUEUE)
+            if key.startswith(QUEUE) and b'"entries"' in value
         }
 
-    async def _queue(self, repository_id: str) -> tuple[int, RepositoryQueue | None]:
+    async def _queue(self, repository_id: str, *, fresh: bool = True) -> tuple[int, RepositoryQueue | None]:
+        if not fresh:
+            remembered = self.mirror.get(QUEUE + repository_id)
+            return (remembered[0], RepositoryQueue.model_validate_json(remembered[1])) if remembered else (0, None)
         found = await self.bus.value("jobs", QUEUE + repository_id)
         return (found.sequence, RepositoryQueue.model_validate_json(found.data)) if found else (0, None)
 
@@ -255,7 +284,7 @@ class JobStore:
         for key, (_, data) in self.mirror.entries.items():
             with suppress(Refused):
                 await self.bus.publish(self.bus.key("jobs", key), data, after=0, what="restored")
-        self._ended.clear()
+        self._sketches.clear()
         self.mirror.forget()  # only now: until all is back, what we remember is all there is
         await self.mirror.list()
 

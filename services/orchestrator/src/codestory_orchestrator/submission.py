@@ -1,10 +1,13 @@
 """Checks a request and makes its plan: which steps, in which order, with which options."""
 
+import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from jsonschema import Draft202012Validator, SchemaError
+from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from pydantic import JsonValue
 from referencing import Registry
@@ -146,6 +149,8 @@ def _refuse_undeclared(options: Options, info: StepInfo) -> None:
 
 def _refuse_invalid(options: Options, info: StepInfo, *, only_these: bool = False) -> None:
     """Raise InvalidOption for the first value that does not fit. `only_these`: others may still come."""
+    if only_these and not options:
+        return
     schema = {**info.options_schema, "required": []} if only_these else info.options_schema
     for option, reason in _misfits(options, schema):
         raise InvalidOption(info.name, option, reason)
@@ -157,10 +162,21 @@ def _misfits(options: Options, schema: dict[str, JsonValue]) -> Iterator[tuple[s
     A schema that cannot be used judges nothing: the step's own model looks at the options again when it runs.
     """
     try:
-        validator = validator_for(schema, default=Draft202012Validator)
-        validator.check_schema(schema)
-        # An empty registry: a reference to somewhere else is never fetched.
-        for error in validator(schema, registry=Registry()).iter_errors(options):
-            yield error.json_path.removeprefix("$").lstrip("."), error.message
-    except (SchemaError, Unresolvable, RecursionError):
+        if validator := _validator(json.dumps(schema)):
+            for error in validator.iter_errors(options):
+                yield error.json_path.removeprefix("$").lstrip("."), error.message
+    except (Unresolvable, RecursionError):
         return
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Validator | None:
+    """Of a schema as JSON. None: it cannot be used. Looking it over takes longer than all the rest of a request."""
+    parsed = json.loads(schema)
+    try:
+        validator = validator_for(parsed, default=Draft202012Validator)
+        validator.check_schema(parsed)
+    except (SchemaError, Unresolvable, RecursionError):
+        return None
+    # An empty registry: a reference to somewhere else is never fetched.
+    return validator(parsed, registry=Registry())

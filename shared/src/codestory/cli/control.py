@@ -21,7 +21,7 @@ Follow = Annotated[bool, typer.Option("--wait/--detach", help="Follow the job to
 
 
 def why(job: flags.Job, as_json: flags.AsJson = False) -> None:
-    """Say why a job does not go on: what it waits for, who holds that, and since when."""
+    """Say why a job does not go on. What it waits for, who holds that, and since when."""
     with reach.running() as client:
         found = client.why(arguments.find_job(client, job).id)
     if as_json:
@@ -58,7 +58,7 @@ def retry(
     wait: Follow = True,
     as_json: flags.AsJson = False,
 ) -> None:
-    """Run a job again that failed, was stopped or was cancelled: what did not complete, unless --from says more."""
+    """Run a failed, stopped or cancelled job again. Only what did not complete, unless --from says more."""
     screen = err()
     request = arguments.checked(
         RetryJob,

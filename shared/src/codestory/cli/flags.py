@@ -35,6 +35,6 @@ JobWhen = Annotated[When, typer.Option(help="always: not before the jobs of --af
 JobOnFull = Annotated[OnFull, typer.Option(help="fail: refuse the job unless its first step can start at once.")]
 Wait = Annotated[
     bool | None,
-    typer.Option("--wait/--detach", help="Follow the job to its end. Otherwise so, unless it is due later."),
+    typer.Option("--wait/--detach", help="Follow the job to its end. The default, unless it is due later."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout, and nothing else there.")]

@@ -192,7 +192,7 @@ def watch(job: flags.Job) -> None:
 
 for verb in (control.why, control.cancel, control.stop, control.resume, control.retry, control.prioritise):
     app.command()(verb)
-app.add_typer(schedules.app, name="schedules", help="What is ingested again and again: list, show, pause, resume, rm.")
+app.add_typer(schedules.app, name="schedules", help="What is ingested again and again.")
 
 
 def _request(

@@ -50,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for room, name, about in (
-    (IngestRoom, "ingest", "Ingest repositories: start, watch, stop, resume, retry and schedule jobs."),
+    (IngestRoom, "ingest", "Ingest repositories: start, watch and control jobs."),
     (GraphRoom, "graph", "Look into the graph."),
     (ServiceRoom, "service", "The embedded stack on this machine: start, stop, status, logs."),
 ):
@@ -83,7 +83,7 @@ def steps(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the steps that exist, their workers and their queues; change how many run at once."""
+    """Show the steps that exist and their queues; change how many run at once."""
     from codestory.cli import resources as shared  # noqa: PLC0415 - imported when it is asked for, as the rooms are
 
     shared.steps(set_concurrency or (), as_json=as_json)

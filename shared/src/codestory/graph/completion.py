@@ -52,9 +52,9 @@ async def _mark_stale(tx: FencedTransaction, repository: str, steps: tuple[str, 
 
 
 async def _mark_fresh(tx: FencedTransaction, repository: str, owner: str) -> None:
-    """Lock first, then compute, as in presence.py."""
+    """Lock first, then compute, as in presence.py; also before the node goes, which others may have just entered."""
     await tx.rows(
-        "MATCH (r:Repository {id: $repo}) WHERE $owner IN r.stale_steps SET r._lock = $owner "
+        "MATCH (r:Repository {id: $repo}) SET r._lock = $owner "
         "WITH r, [step IN coalesce(r.stale_steps, []) WHERE step <> $owner] AS left "
         "SET r.stale_steps = CASE WHEN size(left) = 0 THEN null ELSE left END",
         repo=repository,

@@ -89,6 +89,7 @@ async def work(step: AnyStep, host: Host) -> None:
     threading.Thread(target=host.listen, args=(asyncio.get_running_loop(), runs), daemon=True).start()
     threading.Thread(target=host.tell, daemon=True).start()
     settings = GraphSettings()
+    version = discovery.describe(type(step)).version  # of what is loaded; what is installed may change while it runs
     async with driver.connect(settings) as graph:
         host.say(ReadyFrame())
         while True:
@@ -104,12 +105,12 @@ async def work(step: AnyStep, host: Host) -> None:
                     labels=step.owns,
                     later=run.later,
                 )
-                host.say(DoneFrame(outcome=await attempt(step, run, writer, host)))
+                host.say(DoneFrame(outcome=await attempt(step, version, run, writer, host)))
             except Exception as error:  # noqa: BLE001  # the host's outer edge: whatever a step raises becomes an event
                 host.say(failure(error))
 
 
-async def attempt(step: AnyStep, run: RunFrame, writer: GraphWriter, host: Host) -> StepOutcome:
+async def attempt(step: AnyStep, version: str, run: RunFrame, writer: GraphWriter, host: Host) -> StepOutcome:
     with RepositoryFiles(Path(run.repository.path), FileSettings()) as files:
         context = StepContext(
             job=run.job,
@@ -121,7 +122,6 @@ async def attempt(step: AnyStep, run: RunFrame, writer: GraphWriter, host: Host)
             log=logging.getLogger(f"codestory.step.{step.name}"),
             report=host.progress,
         )
-        version = discovery.describe(type(step)).version
         return (await perform(step, context, run.mode, version)).outcome()
 
 

@@ -15,7 +15,7 @@ from codestory.contracts.results import Progress
 from codestory.redaction import Lines
 from codestory.steps.frames import CHILD_FRAME, FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
 from codestory.steps.settings import HostSettings
-from codestory.steps.usage import out_of_memory_kills
+from codestory.steps.usage import descendants, out_of_memory_kills
 
 #: A longer line of a step's output is cut.
 LINE_BYTES = 8192
@@ -101,8 +101,8 @@ class Child:
 
     def leftovers(self) -> bool:
         """Programs that the step started still run."""
-        with suppress(psutil.Error):
-            return bool(psutil.Process(self.process.pid).children(recursive=True))
+        with suppress(psutil.Error, OSError):
+            return bool(descendants(self.process.pid))
         return False
 
     async def kill(self, grace_seconds: float) -> None:

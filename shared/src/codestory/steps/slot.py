@@ -188,7 +188,7 @@ class Slot:
         try:
             child = await self._warm_child()
             child.on_line = output.line
-            with suppress(psutil.Error):
+            with suppress(psutil.Error, OSError):
                 running.meter = Meter(child.process.pid)
             frame = RunFrame(
                 job=command.job,
