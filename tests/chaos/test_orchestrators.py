@@ -126,3 +126,23 @@ async def test_news_whose_delivery_was_lost_is_heard_all_the_same(worlds: Worlds
 
         await world.state(job, "COMPLETED")
         await world.sound(job)
+
+
+async def test_the_end_of_a_cancelled_step_whose_delivery_was_lost_is_heard_all_the_same(worlds: Worlds) -> None:
+    """The orchestrator dies when it is about to write that the job is CANCELLED, and another acknowledges the event."""
+    async with worlds() as world:
+        first = world.orchestrator()
+        world.worker("a")
+        await world.ready("a")
+        job = await world.submit(plan("a", seconds=600))
+        await world.step_state(job, "a", "RUNNING")
+        world.arm(first, "record#2")
+        await world.cancel(job)
+        await world.dead(first)
+        await world.event(job, "a", "cancelled")
+
+        await world.acknowledge_events()
+        world.orchestrator()
+
+        await world.state(job, "CANCELLED")
+        await world.sound(job)

@@ -10,7 +10,7 @@ import pytest
 from codestory.bus import encoded
 from codestory.contracts.schedules import Schedule
 from codestory.testing_world import Plan, World, Worlds, plan
-from codestory_orchestrator.timers import Timers
+from codestory_orchestrator.scheduling.timers import Timers
 
 pytestmark = pytest.mark.chaos
 

@@ -17,19 +17,20 @@ from codestory.contracts.plans import StepPlan
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule
 from codestory.contracts.values import JobState
 from codestory.testing import NatsServer, wait_until
-from codestory_orchestrator import occurrences, pipeline
-from codestory_orchestrator.cron import following
+from codestory_orchestrator import pipeline
 from codestory_orchestrator.errors import (
     RepositoryRefused,
     ScheduleInvalid,
     ScheduleNotFound,
     UnknownStep,
 )
-from codestory_orchestrator.limits import Limits
-from codestory_orchestrator.schedules import Schedules
+from codestory_orchestrator.scheduling import occurrences
+from codestory_orchestrator.scheduling.cron import following
+from codestory_orchestrator.scheduling.schedules import Schedules
+from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
-from codestory_orchestrator.timers import Timers
+from codestory_orchestrator.throttling.limits import Limits
 from codestory_orchestrator.topology import Topology
 from codestory_orchestrator.views import job_view
 

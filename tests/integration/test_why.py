@@ -14,12 +14,12 @@ from codestory.contracts.values import Priority, now
 from codestory.testing import NatsServer, wait_until
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.errors import JobNotFound, ServiceUnavailable
-from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore, QueueEntry
+from codestory_orchestrator.throttling.limits import Limits
 from codestory_orchestrator.topology import Topology
 from codestory_orchestrator.views import job_view
-from codestory_orchestrator.why import Explainer
+from codestory_orchestrator.why.explainer import Explainer
 
 WAITING = 10_000
 STEPS = ("a", "b", "c")

@@ -11,11 +11,11 @@ from codestory.contracts.jobs import Attempt, Job, Repository, StepRecord
 from codestory.contracts.plans import StepPlan
 from codestory.contracts.results import Progress, Usage
 from codestory.contracts.values import JobState, Mode, StepState
-from codestory_orchestrator import estimates
-from codestory_orchestrator.estimates import Course, Heard
-from codestory_orchestrator.usual import Times, Usual
+from codestory_orchestrator.progress import estimates
+from codestory_orchestrator.progress.estimates import Course, Heard
+from codestory_orchestrator.progress.usual import Times, Usual
+from codestory_orchestrator.progress.watching import Watching
 from codestory_orchestrator.views import job_view
-from codestory_orchestrator.watching import Watching
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 #: a and b side by side, c after both.

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from codestory.contracts.api import SubmitJob
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule
-from codestory_orchestrator import errors, occurrences
+from codestory_orchestrator import errors
 from codestory_orchestrator.api import ApiSettings, Ingestion, create_app
-from codestory_orchestrator.cron import following
+from codestory_orchestrator.scheduling import occurrences
+from codestory_orchestrator.scheduling.cron import following
 
 REQUEST = SubmitJob(repository="/srv/shop")
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)

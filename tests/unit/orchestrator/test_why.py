@@ -13,10 +13,11 @@ from codestory.contracts.jobs import Job, Repository
 from codestory.contracts.plans import Retry, StepPlan
 from codestory.contracts.results import Progress
 from codestory.contracts.values import JobState, Priority, Reason, When
-from codestory_orchestrator import control, pipeline, words
+from codestory_orchestrator import control, pipeline
 from codestory_orchestrator.views import job_view
-from codestory_orchestrator.why_facts import Facts, Other, Queued, StepFacts
-from codestory_orchestrator.why_words import explain, held_up
+from codestory_orchestrator.why import words
+from codestory_orchestrator.why.facts import Facts, Other, Queued, StepFacts
+from codestory_orchestrator.why.job_links import explain, held_up
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = AT + timedelta(minutes=5)

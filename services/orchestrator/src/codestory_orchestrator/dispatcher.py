@@ -20,14 +20,14 @@ from codestory.contracts.jobs import Job
 from codestory.contracts.values import Priority
 from codestory.puller import Puller
 from codestory_orchestrator import control, pipeline
-from codestory_orchestrator.admission import Admission, Outcome
-from codestory_orchestrator.held_back import HeldBack, HeldCommand
-from codestory_orchestrator.limits import Limits
-from codestory_orchestrator.reclaim import Reclaim
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
-from codestory_orchestrator.tags import fits
+from codestory_orchestrator.throttling.admission import Admission, Outcome
+from codestory_orchestrator.throttling.held_back import HeldBack, HeldCommand
+from codestory_orchestrator.throttling.limits import Limits
+from codestory_orchestrator.throttling.reclaim import Reclaim
+from codestory_orchestrator.throttling.tags import fits
 
 log = telemetry.logger(__name__)
 

@@ -13,13 +13,13 @@ from codestory.contracts.api import JobView, StatusMessage
 from codestory.contracts.events import StepProgressed
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import StepState
-from codestory_orchestrator import estimates
 from codestory_orchestrator.errors import JobNotFound, ServiceUnavailable
-from codestory_orchestrator.estimates import Course, Heard
+from codestory_orchestrator.progress import estimates
+from codestory_orchestrator.progress.estimates import Course, Heard
+from codestory_orchestrator.progress.usual import Usual
+from codestory_orchestrator.progress.watching import Watching
 from codestory_orchestrator.store import QUEUE, JobStore
-from codestory_orchestrator.usual import Usual
 from codestory_orchestrator.views import job_view
-from codestory_orchestrator.watching import Watching
 
 #: Steps of which the last word is remembered. Of others it is asked for when somebody wants to know.
 REMEMBERED = 5000

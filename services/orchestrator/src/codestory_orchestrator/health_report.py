@@ -9,7 +9,7 @@ from codestory.contracts.api import Check, Health
 from codestory_orchestrator.deployment import Deployment
 from codestory_orchestrator.errors import ConfigInvalid, ServiceUnavailable
 from codestory_orchestrator.graph_health import GraphHealth
-from codestory_orchestrator.resources import Resources
+from codestory_orchestrator.throttling.resources import Resources
 
 SEVERITY = ("pass", "warn", "fail")
 

@@ -44,15 +44,15 @@ from codestory_orchestrator.errors import (
 from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth
 from codestory_orchestrator.health_report import HealthReport
-from codestory_orchestrator.holders import Holders
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
-from codestory_orchestrator.resources import Resources
+from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore, QueueEntry
-from codestory_orchestrator.timers import Timers
+from codestory_orchestrator.throttling.holders import Holders
+from codestory_orchestrator.throttling.resources import Resources
 from codestory_orchestrator.verbs import LARGEST_JOB, Verbs
-from codestory_orchestrator.why import Explainer
+from codestory_orchestrator.why.explainer import Explainer
 
 log = telemetry.logger(__name__)
 

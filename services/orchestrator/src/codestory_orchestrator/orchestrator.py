@@ -19,15 +19,15 @@ from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.graph_health import GraphHealth
 from codestory_orchestrator.handlers import Handlers
 from codestory_orchestrator.ingestion import Ingestion
-from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.replicas import Replicas
 from codestory_orchestrator.retention import Retention
-from codestory_orchestrator.schedules import Schedules
+from codestory_orchestrator.scheduling.schedules import Schedules
+from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
-from codestory_orchestrator.timers import Timers
+from codestory_orchestrator.throttling.limits import Limits
 from codestory_orchestrator.topology import Topology
 
 log = telemetry.logger(__name__)

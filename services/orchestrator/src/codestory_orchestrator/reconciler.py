@@ -17,10 +17,10 @@ from codestory_orchestrator import control, pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.errors import JobNotFound, NameTaken
 from codestory_orchestrator.registry import Registry
+from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.sketches import Sketch
 from codestory_orchestrator.store import TRIES, JobStore, QueueEntry, RepositoryQueue
-from codestory_orchestrator.timers import Timers
 from codestory_orchestrator.topology import Topology
 
 log = telemetry.logger(__name__)
@@ -198,6 +198,9 @@ class Reconciler:
             await self.bus.overrule(job.id, step, ended)
             if admitted:
                 await self.dispatcher.free(step, admitted.sequence)
+            last = await self.bus.last("EVENTS", self.bus.events_of(job.id, step))
+            if last and last.ends(attempt):
+                await self._tell_again(job, last)
 
     # what follows the end of a job
 

@@ -15,11 +15,11 @@ from codestory.contracts.plans import StepPlan
 from codestory.contracts.values import Priority
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
-from codestory_orchestrator.holders import Holders
-from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
+from codestory_orchestrator.throttling.holders import Holders
+from codestory_orchestrator.throttling.limits import Limits
 from codestory_orchestrator.topology import Topology
 
 REPOSITORY = Repository(id="r", name="shop", path="/srv/shop")

@@ -12,8 +12,8 @@ from nats.js import api
 from codestory import telemetry
 from codestory.bus import DUE, ORCHESTRATOR, PRIORITIES, Bus
 from codestory.contracts.events import KINDS
-from codestory_orchestrator.limits import CONCURRENCY, FROM_SETTING, TOKENS, Limit, Limits
 from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.throttling.limits import CONCURRENCY, FROM_SETTING, TOKENS, Limit, Limits
 
 log = telemetry.logger(__name__)
 

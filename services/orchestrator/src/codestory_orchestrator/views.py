@@ -3,8 +3,8 @@
 from codestory.contracts.api import JobView, StepView
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import JobState, StepState
-from codestory_orchestrator import estimates
-from codestory_orchestrator.estimates import Course
+from codestory_orchestrator.progress import estimates
+from codestory_orchestrator.progress.estimates import Course
 
 
 def job_view(job: Job, revision: int = 0, *, waits_for: tuple[str, ...] = (), course: Course | None = None) -> JobView:

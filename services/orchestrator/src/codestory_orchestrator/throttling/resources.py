@@ -15,9 +15,9 @@ from codestory.contracts.api import (
 )
 from codestory.contracts.plans import PipelineConfig
 from codestory_orchestrator.errors import ConfigInvalid, ServiceUnavailable, UnknownStep
-from codestory_orchestrator.holders import Holders as Holding
-from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.registry import Registry
+from codestory_orchestrator.throttling.holders import Holders as Holding
+from codestory_orchestrator.throttling.limits import Limits
 
 
 class Resources:

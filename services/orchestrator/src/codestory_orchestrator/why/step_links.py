@@ -4,8 +4,8 @@ from typing import Any
 
 from codestory.contracts.api import Cause, Holder, Wait
 from codestory.contracts.values import StepState
-from codestory_orchestrator.why_facts import Facts, Queued, StepFacts
-from codestory_orchestrator.words import length, listed, moment, share, since
+from codestory_orchestrator.why.facts import Facts, Queued, StepFacts
+from codestory_orchestrator.why.words import length, listed, moment, share, since
 
 #: Holders that one link names.
 HOLDERS_NAMED = 20

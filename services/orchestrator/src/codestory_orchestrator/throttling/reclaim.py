@@ -6,8 +6,8 @@ from codestory import telemetry
 from codestory.bus import attempt_in
 from codestory.contracts.events import StepFailed
 from codestory.contracts.values import Reason
-from codestory_orchestrator.admission import Admission, Look
 from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.throttling.admission import Admission, Look
 
 log = telemetry.logger(__name__)
 

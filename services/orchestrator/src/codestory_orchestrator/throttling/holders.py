@@ -7,9 +7,9 @@ from codestory.bus import Bus, Stored, attempt_in
 from codestory.contracts import api
 from codestory.contracts.events import StepStarted
 from codestory.contracts.jobs import Job
-from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.store import JobStore
-from codestory_orchestrator.tags import Tags
+from codestory_orchestrator.throttling.limits import Limits
+from codestory_orchestrator.throttling.tags import Tags
 
 #: Requests to the server at once.
 AT_ONCE = 32

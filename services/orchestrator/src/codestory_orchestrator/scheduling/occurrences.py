@@ -4,8 +4,8 @@ import hashlib
 from datetime import datetime
 
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule
-from codestory_orchestrator.cron import following
 from codestory_orchestrator.errors import ScheduleInvalid
+from codestory_orchestrator.scheduling.cron import following
 
 LONGEST_PROBLEM = 1000
 

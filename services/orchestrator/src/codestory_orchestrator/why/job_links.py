@@ -3,9 +3,9 @@
 from codestory.contracts.api import Cause, Wait, Why
 from codestory.contracts.values import JobState, StepState, When
 from codestory_orchestrator.pipeline import OVER, completed
-from codestory_orchestrator.why_facts import Facts, Other
-from codestory_orchestrator.why_steps import runs, step_waits
-from codestory_orchestrator.words import length, listed, moment, share, since
+from codestory_orchestrator.why.facts import Facts, Other
+from codestory_orchestrator.why.step_links import runs, step_waits
+from codestory_orchestrator.why.words import length, listed, moment, share, since
 
 #: Jobs that one link names.
 JOBS_NAMED = 100

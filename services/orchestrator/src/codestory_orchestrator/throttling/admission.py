@@ -9,10 +9,10 @@ from enum import Enum, auto
 
 from codestory import telemetry
 from codestory.bus import Bus, Refused, attempt_in
-from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.store import JobStore
-from codestory_orchestrator.tags import Tags, fits
+from codestory_orchestrator.throttling.limits import Limits
+from codestory_orchestrator.throttling.tags import Tags, fits
 
 #: Looks of one exact admission. Each lost one means that another command was admitted in between.
 LOOKS = 10

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from codestory.contracts.api import JobView, StatusMessage, StepView
 from codestory.contracts.values import StepState
-from codestory_orchestrator.estimates import Course, Heard
+from codestory_orchestrator.progress.estimates import Course, Heard
 
 
 @dataclass

@@ -12,8 +12,8 @@ from codestory.contracts.values import JobState, Priority, StepState
 from codestory_orchestrator.errors import JobNotFound, ServiceUnavailable
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
-from codestory_orchestrator.why_facts import Facts, Other, Queued, StepFacts
-from codestory_orchestrator.why_words import explain, held_up, over
+from codestory_orchestrator.why.facts import Facts, Other, Queued, StepFacts
+from codestory_orchestrator.why.job_links import explain, held_up, over
 
 #: Looks at a job that changes while it is looked at. Each lost one means that it goes on.
 LOOKS = 5

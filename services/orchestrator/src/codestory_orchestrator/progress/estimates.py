@@ -10,7 +10,7 @@ from codestory.contracts.events import StepProgressed
 from codestory.contracts.jobs import Job
 from codestory.contracts.plans import StepPlan
 from codestory.contracts.values import JobState, StepState
-from codestory_orchestrator.usual import Times
+from codestory_orchestrator.progress.usual import Times
 
 #: A command that has waited longer to be admitted waits for others, and nobody knows for how long.
 QUEUED_SECONDS = 5.0

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from codestory_orchestrator.limits import Limits
 from codestory_orchestrator.store import JobStore
+from codestory_orchestrator.throttling.limits import Limits
 
 #: Jobs whose tags are remembered. They never change.
 REMEMBERED = 20_000

@@ -18,7 +18,6 @@ from codestory.bus import DUE, LOST, Bus, BusLost, Refused
 from codestory.contracts.api import JobView, SubmitJob
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule
 from codestory.puller import Puller
-from codestory_orchestrator import occurrences
 from codestory_orchestrator.errors import (
     IngestionError,
     OptionsTooLarge,
@@ -26,9 +25,10 @@ from codestory_orchestrator.errors import (
     ServiceUnavailable,
     UnknownStep,
 )
-from codestory_orchestrator.schedule_store import ScheduleStore
+from codestory_orchestrator.scheduling import occurrences
+from codestory_orchestrator.scheduling.schedule_store import ScheduleStore
+from codestory_orchestrator.scheduling.timers import Timers, key_of
 from codestory_orchestrator.store import TRIES, JobStore
-from codestory_orchestrator.timers import Timers, key_of
 
 log = telemetry.logger(__name__)
 

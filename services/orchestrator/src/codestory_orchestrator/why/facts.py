@@ -1,4 +1,4 @@
-"""What is known of a job that may wait, at one moment. `why.py` gathers it, `why_words.py` puts it into words."""
+"""What is known of a job that may wait, at one moment. `explainer.py` gathers it, the others put it into words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

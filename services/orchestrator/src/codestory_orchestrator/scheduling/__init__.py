@@ -1,0 +1,1 @@
+"""Jobs at a time, and again and again: timers that the server keeps."""
