@@ -15,7 +15,8 @@ from codestory.contracts.events import (
     StepStopped,
 )
 from codestory.contracts.jobs import Tombstone
-from codestory.contracts.values import JobId, Reason, StepName, Verb
+from codestory.contracts.plans import Retry, StepPlan
+from codestory.contracts.values import JobId, Reason, StepName, Verb, When
 
 MAX_STARTS = 3
 #: How an attempt may end.
@@ -23,6 +24,29 @@ OUTCOMES = ("completed", "temporary", "bug", "shutdown")
 SHUTDOWN = OUTCOMES[-1]
 Key = tuple[JobId, StepName]
 News = StepStarted | StepCompleted | StepFailed | StepStopped | StepCancelled
+
+
+ONCE = Retry(max_retries=1, back_off_seconds=5)
+#: Every way in which steps depend on each other.
+PLANS: dict[str, tuple[StepPlan, ...]] = {
+    "one": (StepPlan(name="a", retry=ONCE),),
+    "chain": (
+        StepPlan(name="a", retry=ONCE),
+        StepPlan(name="b", depends_on=("a",), retry=ONCE),
+        StepPlan(name="c", depends_on=("b",), retry=ONCE),
+    ),
+    "side by side": (
+        StepPlan(name="a", retry=ONCE, optional=True),
+        StepPlan(name="b", retry=ONCE),
+        StepPlan(name="c", depends_on=("a", "b"), retry=ONCE),
+    ),
+    "always, and the last first": (
+        StepPlan(name="d", depends_on=("c",), when=When.ALWAYS, retry=ONCE),
+        StepPlan(name="c", depends_on=("b",), retry=ONCE),
+        StepPlan(name="b", depends_on=("a",), retry=ONCE),
+        StepPlan(name="a", retry=ONCE),
+    ),
+}
 
 
 @dataclass(frozen=True)

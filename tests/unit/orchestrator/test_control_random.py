@@ -15,35 +15,13 @@ from codestory.contracts.api import RetryJob
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import StepInterrupted, StepStarted
 from codestory.contracts.jobs import ATTEMPTS_KEPT, Job, Repository, Tombstone
-from codestory.contracts.plans import Retry, StepPlan
 from codestory.contracts.values import JobState, Priority, StepState, Verb, When
-from codestory.testing_protocol import OUTCOMES, Heard, Key, ModelBus, interrupted
+from codestory.testing_protocol import OUTCOMES, PLANS, Heard, Key, ModelBus, interrupted
 from codestory_orchestrator import control, pipeline
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 GRACE = 10.0
 OVER = {StepState.COMPLETED, StepState.FAILED, StepState.STOPPED, StepState.CANCELLED, StepState.SKIPPED}
-
-ONCE = Retry(max_retries=1, back_off_seconds=5)
-PLANS: dict[str, tuple[StepPlan, ...]] = {
-    "one": (StepPlan(name="a", retry=ONCE),),
-    "chain": (
-        StepPlan(name="a", retry=ONCE),
-        StepPlan(name="b", depends_on=("a",), retry=ONCE),
-        StepPlan(name="c", depends_on=("b",), retry=ONCE),
-    ),
-    "side by side": (
-        StepPlan(name="a", retry=ONCE, optional=True),
-        StepPlan(name="b", retry=ONCE),
-        StepPlan(name="c", depends_on=("a", "b"), retry=ONCE),
-    ),
-    "always, and the last first": (
-        StepPlan(name="d", depends_on=("c",), when=When.ALWAYS, retry=ONCE),
-        StepPlan(name="c", depends_on=("b",), retry=ONCE),
-        StepPlan(name="b", depends_on=("a",), retry=ONCE),
-        StepPlan(name="a", retry=ONCE),
-    ),
-}
 
 
 class World(ModelBus):
@@ -52,7 +30,7 @@ class World(ModelBus):
     def __init__(self) -> None:
         super().__init__(AT)
         self.records: dict[str, list[Job]] = {}
-        self.queues: dict[str, list[str]] = {}
+        self.queues: dict[str, list[tuple[str, int]]] = {}
         self.unsent: list[tuple[Job, RunStep]] = []
         self.told: dict[tuple[str, str, int], RunStep] = {}
 
@@ -129,13 +107,16 @@ class World(ModelBus):
                 self.learn(last, 0)
 
     def stand_in_line(self, name: str) -> None:
+        """Who stands there for a run that has ended is put out of the line; then the first begins."""
         job = self.job(name)
         queue = self.queues.setdefault(job.repository.id, [])
-        queue[:] = [other for other in queue if not self.job(other).state.ended]
-        if job.eligible and not job.state.ended and name not in queue:
-            queue.append(name)
+        queue[:] = [
+            (other, run) for other, run in queue if self.job(other).run == run and not self.job(other).state.ended
+        ]
+        if job.eligible and not job.state.ended and (name, job.run) not in queue:
+            queue.append((name, job.run))
         if queue:
-            first, revision = self.job(queue[0]), len(self.records[queue[0]])
+            first, revision = self.job(queue[0][0]), len(self.records[queue[0][0]])
             begun, commands = pipeline.begin(first, self.tick())
             if begun != first and self.write(begun, revision):
                 self.unsent += [(begun, command) for command in commands]
