@@ -42,7 +42,7 @@ test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI,
 	@.ci/environment dev
 	$(BIN)/pytest tests/integration/conformance -k neo4j $(ARGS)
 
-test-chaos: ## Run the tests that kill, stop and wipe
+test-chaos: ## Run the tests that kill, stop and wipe, and the long ones of the whole stack
 	@.ci/environment dev
 	$(BIN)/pytest -m chaos $(ARGS)
 

@@ -9,7 +9,7 @@ import pytest
 from codestory.testing import EmbeddedStack
 
 #: Each test runs several jobs, on a machine that may be shared.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 STEPS = ("blarify", "filesystem", "summarizer", "documentation_grapher")
 LATER = set(STEPS[1:])

@@ -203,8 +203,10 @@ async def test_tokens_and_concurrency_changed_live_count_at_once_and_stay_for_wh
     later = await open_desk("later", resource_max_tokens=2)
 
     assert (await later.tokens(), await later.concurrency("a")) == (9, 5)
-    await open_desk("edited", resource_max_tokens=3, steps={"a": 2, "b": 4})
-    assert (await later.tokens(), await later.concurrency("a")) == (3, 2)
+    for former in (desk, later):  # while they live they would put back what their own file says
+        await former.close()
+    edited = await open_desk("edited", resource_max_tokens=3, steps={"a": 2, "b": 4})
+    assert (await edited.tokens(), await edited.concurrency("a")) == (3, 2)
 
 
 async def test_fewer_tokens_than_are_held_end_nothing_and_admit_nothing_until_there_is_room(open_desk: Open) -> None:
