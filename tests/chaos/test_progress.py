@@ -45,7 +45,10 @@ async def test_over_a_retry_the_fraction_stands_until_it_is_overtaken(worlds: Wo
         job = await world.submit(plan("d", seconds=2, fail_until=1))
 
         told = [message async for message in watched(world, job)]
+        subject = world.bus.subject("progress", job, "d")
+        kept = await world.bus.js.stream_info(world.bus.stream("EVENTS"), subjects_filter=subject)
 
+    assert kept.state.subjects == {subject: 1}, "only the newest is kept"
     seen = [pair for message in told if (pair := fractions(message, "d"))]
     assert seen == sorted(seen)
     assert seen[-1] == (1.0, 1.0)

@@ -304,12 +304,20 @@ class Bus:
         await self.nc.publish(self.subject(*tokens), encoded(body))
 
     async def record(
-        self, subject: str, body: BaseModel | dict[str, Any] | bytes, *, after: int | None = None, among: str = ""
+        self,
+        subject: str,
+        body: BaseModel | dict[str, Any] | bytes,
+        *,
+        after: int | None = None,
+        among: str = "",
+        alone: bool = False,
     ) -> None:
         """Into a stream, without waiting for the answer: progress, presence, log lines. One lost is no harm.
 
-        `after`: as in `publish`; one that is refused is lost."""
-        await self.nc.publish(subject, encoded(body), headers=_expecting(after, among or subject))
+        `after`: as in `publish`; one that is refused is lost. `alone`: it takes the place of those before it on its
+        subject, so that they do not fill the stream."""
+        headers = _expecting(after, among or subject) | ({"Nats-Rollup": "sub"} if alone else {})
+        await self.nc.publish(subject, encoded(body), headers=headers or None)
 
     async def purge(self, stream: str, *subjects: str) -> None:
         for subject in subjects:

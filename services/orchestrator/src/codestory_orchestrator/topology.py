@@ -29,6 +29,7 @@ COMPARED = (
     "max_msgs_per_subject",
     "republish",
     "allow_direct",
+    "allow_rollup_hdrs",
     "allow_msg_schedules",
     "discard_new_per_subject",
 )
@@ -91,6 +92,7 @@ class Topology:
                 subjects=[bus.subject("evt.>"), bus.subject("progress.>")],
                 max_age=settings.events_max_age_seconds,
                 max_bytes=settings.events_max_bytes,
+                allow_rollup_hdrs=True,  # of a step's progress only the newest is kept
                 republish=api.RePublish(src=bus.subject(">"), dest=bus.subject("live.>")),
             ),
             api.StreamConfig(

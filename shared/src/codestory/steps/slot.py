@@ -299,7 +299,7 @@ class Slot:
         )
         subject = self.bus.subject("progress", command.job, command.step)
         among = self.bus.events_of(command.job, command.step)
-        await self.bus.record(subject, news, after=running.generation, among=among)
+        await self.bus.record(subject, news, after=running.generation, among=among, alone=True)
 
     # how it ended
 
