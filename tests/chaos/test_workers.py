@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from codestory.testing_world import Worlds, plan
+from codestory.testing_world import World, Worlds, plan
 
 pytestmark = pytest.mark.chaos
 
@@ -89,6 +89,33 @@ async def test_a_worker_stopped_before_its_claim_does_not_disturb_a_later_attemp
         await world.state(job, "COMPLETED")
         await world.sound(job)
         assert [e.body["attempt"] for e in await world.events(job, "started")] == [1, 2]
+
+
+async def test_a_worker_stopped_before_its_claim_does_not_take_the_attempt_back_from_its_successor(
+    worlds: Worlds,
+) -> None:
+    """It wakes with the command in its hand that has been delivered to another since, and claimed."""
+    async with worlds() as world:
+        world.orchestrator()
+        zombie = world.worker("a", "stop started#1")
+        await world.ready("a")
+        gate = world.gate()
+        job = await world.submit(plan("a", gate=gate.path))
+        await world.paused(zombie)
+        world.worker("a")
+        await world.event(job, "a", "started")
+
+        world.resume(zombie)
+        await world.until(lambda: logged(world, "step.overtaken"), "it has seen that it was replaced")
+        gate.open()
+
+        await world.state(job, "COMPLETED")
+        await world.sound(job)
+        assert len(await world.events(job, "started")) == 1
+
+
+async def logged(world: World, event: str) -> bool:
+    return f'"event": "{event}"' in world.log.read_text(errors="replace")
 
 
 async def test_the_token_of_a_worker_gone_after_its_last_word_is_freed(worlds: Worlds) -> None:

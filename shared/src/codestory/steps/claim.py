@@ -21,6 +21,10 @@ class Unreadable(Exception):
     """The command cannot be parsed."""
 
 
+class Overtaken(Exception):
+    """The same command was delivered again, later than to us, and claimed: it is that worker's to acknowledge."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """A command as it came. `delivery`: sequence in RUN and how often it was delivered; no two claims share it."""
@@ -47,7 +51,7 @@ def parse(msg: Msg) -> RunStep:
 
 async def claim(bus: Bus, settings: HostSettings, given: Delivery, epoch: int) -> int | None:
     """The generation: sequence of our `started`, which must follow the last event that the command knows, or that we
-    have read. None: the attempt has ended, or a later one has begun."""
+    have read. None: the attempt has ended, or a later one has begun. Raises Overtaken."""
     command, starts = given.command, 1
     after, last = command.after, None
     for _ in range(TRIES):
@@ -57,6 +61,8 @@ async def claim(bus: Bus, settings: HostSettings, given: Delivery, epoch: int) -
             if last.kind == StepStarted.kind and last.attempt == command.attempt:
                 if _is_mine(last, given):
                     return last.sequence  # it had landed, only the answer was lost
+                if _is_newer(last, given):
+                    raise Overtaken
                 starts = last.body.get("starts", 1) + 1  # another worker began this attempt and never ended it
         if starts > settings.max_starts:
             await bus.overrule(command.job, command.step, _crashed(given, settings.max_starts))
@@ -100,6 +106,15 @@ def _started(given: Delivery, starts: int) -> StepStarted:
 
 def _is_mine(last: Stored, given: Delivery) -> bool:
     return last.body.get("worker") == given.worker and last.body.get("delivery") == list(given.delivery)
+
+
+def _is_newer(last: Stored, given: Delivery) -> bool:
+    """Of the same message. Which of two messages is the newer one their sequences do not say: RUN may be made anew."""
+    match last.body.get("delivery"):
+        case [int(sequence), int(number)]:
+            return sequence == given.delivery[0] and number > given.delivery[1]
+        case _:
+            return False
 
 
 def _crashed(given: Delivery, starts: int) -> StepFailed:

@@ -27,7 +27,7 @@ from codestory.contracts.results import Progress, Usage
 from codestory.contracts.values import Reason, now
 from codestory.puller import Puller
 from codestory.steps import options
-from codestory.steps.claim import Delivery, Unreadable, claim, parse, report
+from codestory.steps.claim import Delivery, Overtaken, Unreadable, claim, parse, report
 from codestory.steps.frames import DoneFrame, FailedFrame, RunFrame
 from codestory.steps.heartbeat import Heartbeat, Verdict
 from codestory.steps.output import Output
@@ -99,7 +99,14 @@ class Slot:
             span = telemetry.attempt_span(command.step, command.traceparent)
             trace = telemetry.traceparent(span)
             claimed = Delivery(command, delivery, self.worker, given, dropped, trace)
-            generation = await claim(self.bus, self.settings, claimed, epoch)
+            try:
+                generation = await claim(self.bus, self.settings, claimed, epoch)
+            except Overtaken:
+                span.end()
+                log.info(
+                    "step.overtaken", job_id=command.job, step=command.step, attempt=command.attempt, worker=self.worker
+                )
+                return
             if not generation:
                 span.end()
             elif not await self._work(msg, Running(command, generation, epoch), span):
