@@ -116,6 +116,42 @@ def test_the_limit_ends_with_its_block() -> None:
     assert sum(number for number in range(2_000_000))
 
 
+def spend(seconds: float) -> None:
+    """Processor time, in the hearing of every signal."""
+    until = process_time() + seconds
+    while process_time() < until:
+        pass
+
+
+def test_a_parser_that_catches_the_alarm_hears_it_again() -> None:
+    caught = 0
+
+    def parser() -> None:
+        nonlocal caught
+        while caught < 3:
+            with suppress(OutOfTime):
+                caught += 1
+                spend(5)
+        spend(5)
+
+    with pytest.raises(OutOfTime), cpu_limit(0.05):
+        parser()
+
+    assert caught == 3
+
+
+@pytest.mark.parametrize("made_of_it", [None, ValueError])
+def test_a_parser_that_ends_after_all_was_too_slow_even_so(made_of_it: type[Exception] | None) -> None:
+    def parser() -> None:
+        with suppress(OutOfTime):
+            spend(5)
+        if made_of_it:
+            raise made_of_it
+
+    with pytest.raises(OutOfTime), cpu_limit(0.05):
+        parser()
+
+
 def test_long_text_of_a_section_is_cut_and_says_so() -> None:
     document = parse("a.md", "# A\n" + "x" * 50 + "\n# B\nshort\n", "markdown", Bounds(section_chars=10))
 

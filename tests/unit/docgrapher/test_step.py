@@ -247,6 +247,7 @@ async def test_symbols_can_be_left_out(tree: Tree, run: Run, graph: Graph) -> No
     assert [row.type for row in graph.joined] == ["HAS_SECTION"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the alarm in Hypothesis's gc callback
 async def test_what_cannot_be_taken_in_is_named_and_the_rest_is_read(tree: Tree, run: Run, graph: Graph) -> None:
     root = tree(
         {

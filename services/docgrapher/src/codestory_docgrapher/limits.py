@@ -6,9 +6,21 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
+#: Processor seconds from one alarm to the next. The first may go unheard: what is raised in a callback of the garbage
+#: collector is lost, and parsers catch whatever they meet.
+AGAIN_SECONDS = 0.05
+
 
 class OutOfTime(Exception):
     """The document took too long to parse."""
+
+
+class _Alarm:
+    rang = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        self.rang = True
+        raise OutOfTime
 
 
 @contextmanager
@@ -21,14 +33,20 @@ def cpu_limit(seconds: float) -> Generator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
-    before = signal.signal(signal.SIGVTALRM, _out_of_time)
+    alarm = _Alarm()
+    before = signal.signal(signal.SIGVTALRM, alarm)
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-        yield
-    finally:
+        try:
+            signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN_SECONDS)
+            yield
+        except Exception as error:
+            if alarm.rang:  # whatever the parser has made of it
+                raise OutOfTime from error
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    finally:  # it may ring once more at the line above, and never at this one
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
-
-
-def _out_of_time(_signal: int, _frame: FrameType | None) -> None:
-    raise OutOfTime
+    if alarm.rang:  # somebody caught it, and what came of the rest depends on when
+        raise OutOfTime
