@@ -45,8 +45,11 @@ def cancels(count: int) -> list[float]:
         for number in range(count):
             mark = Path(directory) / str(number)
             result = tasks["a"].si(str(mark)).set(queue="a").apply_async()
+            deadline = time.monotonic() + LIMIT
             while not mark.exists():
-                time.sleep(LOOK)
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the task did not begin within {LIMIT} s")
+                time.sleep(LOOK)  # a poll: the worker's only sign is the file
             asked = time.perf_counter()
             result.revoke(terminate=True, signal="SIGKILL")
             try:

@@ -19,7 +19,7 @@ def nothing(sleep: str = "") -> None:
     """With a file to make: make it, then sleep."""
     if sleep:
         Path(sleep).touch()
-        time.sleep(600)
+        time.sleep(600)  # until it is cancelled, which is what is measured
 
 
 tasks: dict[str, Any] = {name: app.task(name=name)(nothing) for name in "abcd"}

@@ -29,7 +29,7 @@ class FileSystem(PipelineStep[NoOptions]):
     name = "filesystem"
 
     async def execute(self, ctx: StepContext[NoOptions]) -> StepResult:
-        raise NotImplementedError
+        return StepResult(f"attempt {ctx.attempt}")
 
 
 class Service:

@@ -410,12 +410,6 @@ class Dispatcher:
         with suppress(*LOST):
             await self._held_back.give_back()
 
-    async def restart(self) -> None:
-        for puller in self._pullers.values():
-            puller.wake()
-        with suppress(*LOST):
-            await self.forget()
-
 
 def _headers(command: RunStep) -> dict[str, str]:
     return {ATTEMPT: str(command.attempt), AFTER: str(command.after), TRACE: command.traceparent}

@@ -17,7 +17,8 @@ from codestory.puller import Puller
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.reconciler import Reconciler
-from codestory_orchestrator.store import TRIES, JobStore
+from codestory_orchestrator.records import TRIES
+from codestory_orchestrator.store import JobStore
 
 log = telemetry.logger(__name__)
 

@@ -16,11 +16,12 @@ from codestory.contracts.values import JobState, Verb
 from codestory_orchestrator import control, pipeline
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.errors import JobNotFound, NameTaken
+from codestory_orchestrator.records import TRIES
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.sketches import Sketch
-from codestory_orchestrator.store import TRIES, JobStore, QueueEntry, RepositoryQueue
+from codestory_orchestrator.store import JobStore, QueueEntry, RepositoryQueue
 from codestory_orchestrator.topology import Topology
 
 log = telemetry.logger(__name__)

@@ -8,26 +8,23 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from codestory import telemetry
-from codestory.bus import Bus, BusLost, Refused
+from codestory.bus import Bus, BusLost, Refused, encoded
 from codestory.contracts.jobs import Job, Repository
 from codestory.contracts.values import JobState, Priority, Value
 from codestory.mirror import Mirror
 from codestory_orchestrator import control
 from codestory_orchestrator.errors import JobNotFound, NameTaken
+from codestory_orchestrator.records import TRIES, Records
 from codestory_orchestrator.sketches import Sketch, sketch
 
 log = telemetry.logger(__name__)
 
 QUEUE = "repo."
 RANKS = tuple(Priority)
-#: So long a removed record leaves a mark, for who was away when it went.
-MARKER_SECONDS = 86_400
 #: In the record of a job that comes after others, and in no other.
 COMES_AFTER = b'"after":["'
 #: Jobs kept as objects beside their text.
 PARSED = 1000
-#: Tries of one compare-and-set. Each lost one means that another has moved on, so more is never needed.
-TRIES = 100
 
 
 class QueueEntry(Value):
@@ -73,8 +70,9 @@ class JobStore:
         self.bus, self.age_seconds = bus, age_seconds
         self.watchers: dict[str, set[Callable[[], None]]] = {}
         self.mirror = Mirror(bus, "jobs", self._changed)
+        self._records = Records(bus, self.mirror)
         self._sketches: dict[str, Sketch] = {}
-        self._parsed = OrderedDict[str, tuple[int, Job]]()  # what was read last, with its revision
+        self._parsed = OrderedDict[str, tuple[bytes, Job]]()  # what was read last, with its text
         #: Told of a job that has ended, at least once for each run.
         self.on_ended: Callable[[Job], None] = lambda _: None
         self._dependents: dict[str, set[str]] = {}  # jobs by each of those that they come after
@@ -94,41 +92,35 @@ class JobStore:
         if not fresh and (remembered := self.mirror.get(job_id)):
             revision, data = remembered
         else:
-            found = await self.bus.value("jobs", job_id)
+            found = await self._records.read(job_id)
             if not found:
                 return None
-            revision, data = found.sequence, found.data
+            data, revision = found
             self.mirror.hold(job_id, revision, data)
-        job = self._job(job_id, revision, data)
+        job = self._job(job_id, data)
         return (job, revision) if job else None
 
-    def _job(self, job_id: str, revision: int, data: bytes) -> Job | None:
-        """Parsed once a revision: a job is looked at several times for each thing that happens to it."""
-        if (known := self._parsed.get(job_id)) and known[0] == revision:
+    def _job(self, job_id: str, data: bytes) -> Job | None:
+        """Parsed once: a job is looked at several times for each thing that happens to it."""
+        if (known := self._parsed.get(job_id)) and known[0] == data:
             return known[1]
         job = load(data)
         if job:
-            self._hold(job, revision)
+            self._hold(job, data)
         return job
 
-    def _hold(self, job: Job, revision: int) -> None:
-        self._parsed[job.id] = revision, job
+    def _hold(self, job: Job, data: bytes) -> None:
+        self._parsed[job.id] = data, job
         self._parsed.move_to_end(job.id)
         if len(self._parsed) > PARSED:
             self._parsed.popitem(last=False)
 
     async def write(self, job: Job, revision: int) -> bool:
         """False: somebody else changed it first."""
-        data = job.model_dump_json(exclude_defaults=True).encode()
-        try:
-            revision = await self.bus.publish(self.bus.key("jobs", job.id), data, after=revision, what="record")
-        except Refused:
-            found = await self.bus.value("jobs", job.id)
-            if not found or found.data != data:
-                return False
-            revision = found.sequence  # it had landed, only the answer was lost
-        self.mirror.hold(job.id, revision, data)
-        self._hold(job, revision)
+        data = encoded(job)
+        if await self._records.write(job.id, data, revision, what="record") is None:
+            return False
+        self._hold(job, data)
         if job.state.ended:
             self.on_ended(job)
         return True
@@ -171,10 +163,8 @@ class JobStore:
         return found.values()
 
     async def delete(self, job_id: str, revision: int) -> None:
-        """Raises Refused when somebody has changed it since. What marks it as gone goes too, once all have heard."""
-        key, headers = self.bus.key("jobs", job_id), {"KV-Operation": "PURGE", "Nats-TTL": f"{MARKER_SECONDS}s"}
-        gone = await self.bus.publish(key, b"", after=revision, headers=headers, what="forget")
-        self.mirror.hold(job_id, gone, b"")
+        """Raises Refused when somebody has changed it since."""
+        await self._records.remove(job_id, revision=revision, what="forget")
         self._dependents.pop(job_id, None)
 
     def dependents(self, job_id: str) -> list[Job]:
@@ -265,19 +255,11 @@ class JobStore:
         if not fresh:
             remembered = self.mirror.get(QUEUE + repository_id)
             return (remembered[0], RepositoryQueue.model_validate_json(remembered[1])) if remembered else (0, None)
-        found = await self.bus.value("jobs", QUEUE + repository_id)
-        return (found.sequence, RepositoryQueue.model_validate_json(found.data)) if found else (0, None)
+        found = await self._records.read(QUEUE + repository_id)
+        return (found[1], RepositoryQueue.model_validate_json(found[0])) if found else (0, None)
 
     async def _write_queue(self, repository_id: str, queue: RepositoryQueue, revision: int) -> bool:
-        data = queue.model_dump_json(exclude_defaults=True).encode()
-        try:
-            revision = await self.bus.publish(
-                self.bus.key("jobs", QUEUE + repository_id), data, after=revision, what="queue"
-            )
-        except Refused:
-            return False
-        self.mirror.hold(QUEUE + repository_id, revision, data)
-        return True
+        return await self._records.write(QUEUE + repository_id, encoded(queue), revision, what="queue") is not None
 
     async def restore(self) -> None:
         """The broker lost its storage: put back what we remember. Whoever is first does; others find it there."""

@@ -66,7 +66,7 @@ class Host:
             self._news.clear()
             with self._lock:
                 self._send_progress()
-            time.sleep(PROGRESS_SECONDS)
+            time.sleep(PROGRESS_SECONDS)  # at most so often; what comes meanwhile replaces what was noted
 
     def _send_progress(self) -> None:
         with suppress(IndexError):

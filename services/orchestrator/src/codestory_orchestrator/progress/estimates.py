@@ -10,14 +10,13 @@ from codestory.contracts.events import StepProgressed
 from codestory.contracts.jobs import Job
 from codestory.contracts.plans import StepPlan
 from codestory.contracts.values import JobState, StepState
+from codestory_orchestrator.pipeline import OVER
 from codestory_orchestrator.progress.usual import Times
 
 #: A command that has waited longer to be admitted waits for others, and nobody knows for how long.
 QUEUED_SECONDS = 5.0
 #: So that a step that took no time at all still has a share.
 LEAST_SECONDS = 0.05
-#: What is left of these is nothing.
-OVER = frozenset({StepState.COMPLETED, StepState.FAILED, StepState.STOPPED, StepState.CANCELLED, StepState.SKIPPED})
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ from codestory_orchestrator.errors import (
     ServiceUnavailable,
     UnknownStep,
 )
+from codestory_orchestrator.records import TRIES
 from codestory_orchestrator.scheduling import occurrences
 from codestory_orchestrator.scheduling.schedule_store import ScheduleStore
 from codestory_orchestrator.scheduling.timers import Timers, key_of
-from codestory_orchestrator.store import TRIES, JobStore
+from codestory_orchestrator.store import JobStore
 
 log = telemetry.logger(__name__)
 
