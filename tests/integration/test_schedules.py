@@ -54,14 +54,14 @@ class Jobs:
     async def check(self, request: SubmitJob) -> None:
         pass
 
-    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "") -> JobView:
+    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "", owner: str = "") -> JobView:
         if self.refusals:
             raise self.refusals.pop(0)
         found = await self.store.read(job_id)
         if not found:
             repository = Repository(id="1", name="shop", path=request.repository)
             plan, at = (StepPlan(name="scan"),), self.store.bus.now()
-            job = pipeline.make(job_id, repository, plan, at=at, schedule=schedule)
+            job = pipeline.make(job_id, repository, plan, at=at, schedule=schedule, owner=owner)
             await self.store.write(job, 0)
             found = job, 1
         return job_view(*found)

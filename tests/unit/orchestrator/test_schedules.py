@@ -223,9 +223,9 @@ class Scripted:
         self.schedule = made()
         self.asked: list[Any] = []
 
-    async def create(self, request: CreateSchedule) -> Schedule:
+    async def create(self, request: CreateSchedule, *, schedule_id: str = "", owner: str = "") -> Schedule:
         self.asked.append(request)
-        return occurrences.made(request, "s1", NOON)
+        return occurrences.made(request, schedule_id or "s1", NOON, owner)
 
     async def list_schedules(self) -> list[Schedule]:
         return [self.schedule]

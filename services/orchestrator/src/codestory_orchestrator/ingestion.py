@@ -79,7 +79,7 @@ class Ingestion:
         self.explainer = Explainer(bus, store, self.holding, feed, settings)
         self.report = HealthReport(bus, deployment, self.resources, graph)
 
-    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "") -> JobView:
+    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "", owner: str = "") -> JobView:
         """Make a job and start it, put it off, or stand it in line behind the others on its repository.
 
         With a `job_id` that exists already: that job, as it is."""
@@ -104,6 +104,7 @@ class Ingestion:
                 on_full=request.on_full,
                 later=submission.later(plan, deployed),
                 traceparent=telemetry.traceparent(span),
+                owner=owner,
             )
             if len(job.model_dump_json()) > LARGEST_JOB:
                 raise OptionsTooLarge

@@ -12,7 +12,7 @@ from codestory.contracts.events import (
     StepStarted,
     StepStopped,
 )
-from codestory.contracts.jobs import ATTEMPTS_KEPT, Attempt, Job, Repository, StepRecord
+from codestory.contracts.jobs import ATTEMPTS_KEPT, Attempt, Job, Repository, Source, StepRecord
 from codestory.contracts.plans import StepPlan
 from codestory.contracts.values import JobId, JobState, Mode, OnFull, Priority, Reason, StepState, Verb, When
 
@@ -37,12 +37,16 @@ def make(
     on_full: OnFull = OnFull.WAIT,
     later: dict[str, tuple[str, ...]] | None = None,
     traceparent: str = "",
+    owner: str = "",
+    source: Source | None = None,
 ) -> Job:
     """A job that waits for its time, then for the jobs it comes after, then for its turn on its repository."""
     scheduled = due_at is not None and due_at > at
     return Job(
         id=job_id,
         repository=repository,
+        source=source,
+        owner=owner,
         plan=plan,
         steps={step.name: StepRecord() for step in plan},
         created_at=at,
@@ -53,11 +57,16 @@ def make(
         schedule=schedule,
         after=after,
         when=when,
-        eligible=not scheduled and not after,
+        eligible=not scheduled and not after and fetched(source),
         on_full=on_full,
         later=later or {},
         traceparent=traceparent,
     )
+
+
+def fetched(source: Source | None) -> bool:
+    """The files are where the repository's path says."""
+    return source is None or bool(source.commit)
 
 
 def begun(job: Job) -> bool:

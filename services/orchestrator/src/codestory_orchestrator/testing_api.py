@@ -59,6 +59,8 @@ class ScriptedIngestion:
     def __init__(self, fails: Exception | None = None) -> None:
         self.fails = fails
         self.asked: list[SubmitJob] = []
+        #: By each submission: the id that was wished for, and the owner.
+        self.named: list[tuple[str, str]] = []
         self.limits: list[int] = []
         self.said: list[BaseModel] = []
         self.state = JobState.CANCELLING
@@ -70,8 +72,9 @@ class ScriptedIngestion:
             raise self.fails
         return answer
 
-    async def submit(self, request: SubmitJob) -> JobView:
+    async def submit(self, request: SubmitJob, *, job_id: str = "", owner: str = "") -> JobView:
         self.asked.append(request)
+        self.named.append((job_id, owner))
         return self._answer(view())
 
     async def show(self, job_id: str) -> JobView:

@@ -20,6 +20,8 @@ def job_view(job: Job, revision: int = 0, *, waits_for: tuple[str, ...] = (), co
     return JobView(
         id=job.id,
         repository=job.repository,
+        source=job.source,
+        owner=job.owner,
         state=job.state,
         priority=job.priority,
         run=job.run,

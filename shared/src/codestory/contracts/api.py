@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from codestory.contracts.jobs import Attempt, Receipt, Repository
+from codestory.contracts.jobs import Attempt, Receipt, Repository, Source
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.results import Progress, StepOutcome, Usage
 from codestory.contracts.values import (
@@ -31,8 +31,12 @@ class SubmitJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Path of the repository as the service sees it.
+    #: Path of the repository as the service sees it, `snapshot:<sha256>` of an upload, or a git address.
     repository: Annotated[str, Field(min_length=1, max_length=4096)]
+    #: Of a git address: branch, tag or commit. Otherwise the remote's default branch.
+    ref: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    #: Of a git address: name of the secret, configured at the service, that opens it.
+    credential: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     #: Name in the graph; otherwise from the git remote, otherwise the folder's name.
     name: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     #: Run only these steps, in the order of the pipeline.
@@ -159,6 +163,10 @@ class JobView(Value):
 
     id: str
     repository: Repository
+    #: Where it was fetched from, unless it lies where its path says.
+    source: Source | None = None
+    #: Who made it; empty: nobody has to be told from others here.
+    owner: str = ""
     state: JobState
     priority: Priority
     run: int
@@ -246,6 +254,7 @@ class Cause(StrEnum):
     WORKER = "worker"  # no worker of the step lives
     RETRY = "retry"  # for its next attempt
     PICKUP = "pickup"  # admitted; a worker will take it
+    FETCH = "fetch"  # for its repository to be fetched
     ENDING = "ending"  # stop or cancel: for its steps to end
 
 

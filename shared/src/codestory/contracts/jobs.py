@@ -23,6 +23,22 @@ class Repository(Value):
     url: Annotated[str, Field(max_length=2000)] = ""
 
 
+class Source(Value):
+    """Where a repository comes from that lies on no disk of ours: it becomes a snapshot before the job begins."""
+
+    #: A git address without credentials.
+    url: Annotated[str, Field(max_length=2000)]
+    #: Branch, tag or commit; empty: the remote's default branch.
+    ref: Annotated[str, Field(max_length=300)] = ""
+    #: Name of the configured secret that opens it, or empty.
+    credential: Annotated[str, Field(max_length=100)] = ""
+    #: What `ref` was when it was fetched; empty: it has not been fetched yet.
+    commit: Annotated[str, Field(max_length=64)] = ""
+    #: How often fetching has failed, and why the last time.
+    failures: int = 0
+    problem: Annotated[str, Field(max_length=1000)] = ""
+
+
 class Attempt(Value):
     """One try of a step, as it went."""
 
@@ -88,6 +104,10 @@ class Job(Value):
 
     id: JobId
     repository: Repository
+    #: None: the repository lies where its path says.
+    source: Source | None = None
+    #: Who made it (Principal.owner).
+    owner: Annotated[str, Field(max_length=300)] = ""
     plan: tuple[StepPlan, ...]
     steps: dict[str, StepRecord]
     state: JobState = JobState.PENDING

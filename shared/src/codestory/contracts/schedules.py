@@ -41,6 +41,8 @@ class Schedule(Value):
     """A schedule as it is kept and shown. An occurrence while the job before it has not ended is left out."""
 
     id: JobId
+    #: Who made it, and so its jobs.
+    owner: str = ""
     job: SubmitJob
     cron: str
     time_zone: str = "UTC"

@@ -33,8 +33,8 @@ _job_id = TypeAdapter[str](JobId)
 class Ingestion(Protocol):
     """The verbs. Each raises an IngestionError for what it refuses."""
 
-    async def submit(self, request: SubmitJob) -> JobView:
-        """Make a job. Once this returns the job is not lost."""
+    async def submit(self, request: SubmitJob, *, job_id: str = "", owner: str = "") -> JobView:
+        """Make a job. Once this returns it is not lost. With a `job_id` that exists already: that job, as it is."""
         ...
 
     async def show(self, job_id: str) -> JobView: ...

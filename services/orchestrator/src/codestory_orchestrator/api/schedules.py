@@ -14,8 +14,8 @@ router = APIRouter(prefix="/v1/ingest/schedules", tags=["schedules"])
 class Schedules(Protocol):
     """The verbs. Each raises an IngestionError for what it refuses."""
 
-    async def create(self, request: CreateSchedule) -> Schedule:
-        """Once this returns the schedule is not lost."""
+    async def create(self, request: CreateSchedule, *, schedule_id: str = "", owner: str = "") -> Schedule:
+        """Once this returns the schedule is not lost. With a `schedule_id` that exists already: that one, as it is."""
         ...
 
     async def list_schedules(self) -> list[Schedule]:

@@ -10,12 +10,13 @@ from codestory_orchestrator.scheduling.cron import following
 LONGEST_PROBLEM = 1000
 
 
-def made(request: CreateSchedule, schedule_id: str, at: datetime) -> Schedule:
+def made(request: CreateSchedule, schedule_id: str, at: datetime, owner: str = "") -> Schedule:
     """A new one. Raises ScheduleInvalid for what could never make a job."""
     if request.job.eta is not None or request.job.countdown is not None:
         raise ScheduleInvalid("A schedule's job bears neither eta nor countdown: the schedule says when it begins.")
     schedule = Schedule(
         id=schedule_id,
+        owner=owner,
         created_at=at,
         job=request.job,
         cron=request.cron,

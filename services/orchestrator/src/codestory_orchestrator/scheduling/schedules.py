@@ -43,7 +43,7 @@ LARGEST = 256 * 1024
 class Jobs(Protocol):
     """Who makes the jobs."""
 
-    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "") -> JobView:
+    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "", owner: str = "") -> JobView:
         """With a `job_id` that exists already: that job, as it is."""
         ...
 
@@ -66,15 +66,19 @@ class Schedules:
 
     # the verbs
 
-    async def create(self, request: CreateSchedule) -> Schedule:
-        """Once this returns the schedule is not lost."""
+    async def create(self, request: CreateSchedule, *, schedule_id: str = "", owner: str = "") -> Schedule:
+        """Once this returns the schedule is not lost. With a `schedule_id` that exists already: that one, as it is."""
         async with self._reachable():
+            if schedule_id and (found := await self.records.read(schedule_id)):
+                return found[0]
             at = self.bus.now()
-            schedule = occurrences.made(request, f"s{int(at.timestamp() * 1000):011x}{secrets.token_hex(4)}", at)
+            schedule = occurrences.made(request, schedule_id or new_id(at), at, owner)
             await self.jobs.check(request.job)
             if len(schedule.model_dump_json()) > LARGEST:
                 raise OptionsTooLarge
-            if not await self.records.write(schedule, 0):
+            if not await self.records.write(schedule, 0):  # another was asked for this very schedule, and was faster
+                if schedule_id and (found := await self.records.read(schedule_id)):
+                    return found[0]
                 raise Refused({"description": f"the id {schedule.id} is taken"})
             log.info("schedule.made", schedule=schedule.id, cron=schedule.cron, time_zone=schedule.time_zone)
             with suppress(*LOST):  # it is recorded: a timer that could not be set now is set by `mend`
@@ -162,7 +166,7 @@ class Schedules:
         if before and not before[0].state.ended:
             return "", ""
         try:
-            await self.jobs.submit(schedule.job, job_id=job_id, schedule=schedule.id)
+            await self.jobs.submit(schedule.job, job_id=job_id, schedule=schedule.id, owner=schedule.owner)
         except Refused as error:  # another orchestrator has just made it, or there is no room
             if not await self.store.read(job_id):
                 raise BusLost(str(error)) from error
@@ -204,6 +208,11 @@ class Schedules:
         for key in pending:
             if ID.fullmatch(key) and key not in remembered:
                 await self._arm(key)
+
+
+def new_id(at: datetime) -> str:
+    """Grows with time, so that ids sort by age."""
+    return f"s{int(at.timestamp() * 1000):011x}{secrets.token_hex(4)}"
 
 
 def _possible(schedule_id: str) -> str:
