@@ -102,12 +102,14 @@ class JobStore:
 
     def _job(self, job_id: str, data: bytes) -> Job | None:
         """Parsed once: a job is looked at several times for each thing that happens to it."""
-        if (known := self._parsed.get(job_id)) and known[0] == data:
-            return known[1]
-        job = load(data)
+        job = self._parse(job_id, data)
         if job:
             self._hold(job, data)
         return job
+
+    def _parse(self, job_id: str, data: bytes) -> Job | None:
+        known = self._parsed.get(job_id)
+        return known[1] if known and known[0] == data else load(data)
 
     def _hold(self, job: Job, data: bytes) -> None:
         self._parsed[job.id] = data, job
@@ -152,7 +154,7 @@ class JobStore:
             if not is_job(key):
                 continue
             if known is None or known.revision != revision:
-                job = load(data)
+                job = self._parse(key, data)
                 if job is None:
                     continue
                 known = sketch(job, revision)
