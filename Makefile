@@ -11,10 +11,11 @@ JOBS = 2
 PYTHON_FILES = shared services tests benchmarks
 # Files that may be longer than 500 lines, each with its reason here: none.
 LONG_FILES =
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --no-emit-package codestory --no-emit-package codestory-orchestrator \
 	--no-emit-package codestory-blarify --no-emit-package codestory-filesystem \
-	--no-emit-package codestory-summarizer --no-emit-package codestory-docgrapher pyproject.toml --extra build
+	--no-emit-package codestory-summarizer --no-emit-package codestory-docgrapher
+LOCK = $(COMPILE) pyproject.toml --extra build
 BLARIFY = services/blarify/environment
 
 help: ## Show this list
@@ -67,7 +68,11 @@ lock: ## Write the locks anew from the pyproject files; ARGS=--upgrade takes new
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate --overrides $(BLARIFY)/overrides.txt --excludes $(BLARIFY)/excludes.txt $(ARGS) \
 	$(BLARIFY)/requirements.in --output-file $(BLARIFY)/requirements.txt
-	@! grep -n '://' requirements.txt requirements-dev.txt $(BLARIFY)/requirements.txt
+	@for service in services/*/pyproject.toml; do \
+	$(COMPILE) --constraint requirements.txt $$service --output-file $${service%/*}/requirements.txt || exit 1; done
+	$(COMPILE) --constraint requirements.txt services/build-requirements.in --output-file services/build-requirements.txt
+	@! grep -n '://' requirements.txt requirements-dev.txt $(BLARIFY)/requirements.txt services/*/requirements.txt \
+	services/build-requirements.txt
 
 bench: ## Measure, and compare with the limits
 	@.ci/environment dev
