@@ -4,7 +4,7 @@
 #   JOBS=2              tests that run at once: each file in one of so many processes
 #   ARGS="..."          more arguments for the program that the target runs
 .POSIX:
-.PHONY: help ingest up down test test-neo4j test-chaos check format lock bench
+.PHONY: help ingest up down compose-up compose-down test test-neo4j test-chaos check format lock bench
 
 BIN = .venv/bin
 JOBS = 2
@@ -19,7 +19,7 @@ LOCK = $(COMPILE) pyproject.toml --extra build
 BLARIFY = services/blarify/environment
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 ingest: ## Ingest a repository into the graph: make ingest REPO=path
 	@[ -n "$${REPO:-}" ] || { echo 'Say which repository: make ingest REPO=path' >&2; exit 2; }
@@ -34,6 +34,16 @@ up: ## Start the embedded stack, or find the one that runs
 down: ## Stop the embedded stack; its data stays
 	@.ci/environment runtime
 	@$(BIN)/codestory service stop $(ARGS)
+
+compose-up: ## Build the images and bring the whole system up in Docker Compose
+	@.ci/environment runtime
+	@.ci/compose-secrets
+	docker compose up --detach --build --wait $(ARGS)
+	@echo 'Up. Say where it is, and who you are:'
+	@echo "  export CODESTORY_URL=http://127.0.0.1:$${CODESTORY_PORT:-8420} CODESTORY_API_KEY_FILE=$$PWD/secrets/api_key"
+
+compose-down: ## Stop the containers; their data stays
+	docker compose down $(ARGS)
 
 test: ## Run all tests but those that kill, stop and wipe for minutes
 	@.ci/environment dev

@@ -17,7 +17,8 @@ from nats.aio.msg import Msg
 
 from chain.figures import STEPS, Phase
 from chain.http import Connection
-from codestory.bus import Bus, BusSettings
+from codestory.bus import Bus
+from codestory.bus_settings import BusSettings
 from codestory.testing import NatsServer, Processes, executable, free_port, install_steps, wait_until
 
 #: For all of its processes to be there.

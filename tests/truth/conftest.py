@@ -10,9 +10,9 @@ import pytest
 from neo4j import AsyncDriver
 
 from codestory.contracts.jobs import Repository
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import Fence, GraphSettings, GraphWriter, connect
 from codestory.steps import PipelineStep, StepContext
-from codestory.steps.files import RepositoryFiles
 from codestory_blarify.step import BlarifyStep
 from codestory_filesystem.step import FileSystemStep
 

@@ -12,9 +12,9 @@ from neo4j import AsyncDriver
 from pydantic import BaseModel, ConfigDict
 
 from codestory.contracts.jobs import Repository
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import Fence, GraphSettings, GraphWriter, queries
 from codestory.steps import StepContext
-from codestory.steps.files import RepositoryFiles
 from codestory_docgrapher.step import DocumentationGrapherStep, Options
 
 _HERE = Path(__file__).parent

@@ -8,20 +8,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import nats.errors
 import nats.js.errors
 from faststream.nats import NatsBroker
-from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from pydantic import BaseModel, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel
 
 from codestory import telemetry
+from codestory.bus_settings import BusSettings, security
 from codestory.contracts.events import TERMINAL, StepEvent
 from codestory.contracts.values import Priority
 
@@ -41,37 +39,6 @@ NOTHING_THERE = "404"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 #: Header names. Attempt and After stand here too, so that a command whose body is unreadable can still be fenced.
 ATTEMPT, AFTER, TRACE = "Codestory-Attempt", "Codestory-After", "traceparent"
-
-
-class BusSettings(BaseSettings):
-    """How to reach the bus, and the intervals that both ends of it share. Seconds, where a name says so."""
-
-    model_config = SettingsConfigDict(env_prefix="CODESTORY_", frozen=True, extra="ignore")
-
-    nats_url: str = "nats://127.0.0.1:4222"
-    nats_user: str = ""
-    nats_password: SecretStr = SecretStr("")
-    nats_password_file: Path | None = None
-    #: All names on the server carry it, so that two stacks can share one.
-    namespace: str = "codestory"
-    nats_ping_seconds: int = 5
-    nats_connect_seconds: float = 5.0
-    nats_reconnect_seconds: float = 0.2
-    #: One request to the server.
-    nats_request_seconds: float = 5.0
-    #: How long one message is offered to a server that does not answer, before the caller hears `BusLost`.
-    nats_patience_seconds: float = 30.0
-    #: A command whose worker has not been heard of for so long is given to another.
-    ack_wait_seconds: float = 30.0
-    #: A worker that has not been heard of for so long is gone.
-    presence_seconds: float = 15.0
-
-    def password(self) -> str:
-        return (
-            self.nats_password_file.read_text().strip()
-            if self.nats_password_file
-            else self.nats_password.get_secret_value()
-        )
 
 
 class BusLost(Exception):
@@ -162,11 +129,11 @@ class Bus:
         self.pullers: list[Waker] = []
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
         self._background: set[asyncio.Task[None]] = set()
-        user = settings.nats_user
         self.broker = NatsBroker(
             settings.nats_url,
             name=name,
-            security=SASLPlaintext(username=user, password=settings.password()) if user else None,
+            security=security(settings),
+            inbox_prefix=settings.inbox_prefix_of(name),
             connect_timeout=int(settings.nats_connect_seconds) or 1,
             reconnect_time_wait=settings.nats_reconnect_seconds,  # type: ignore[arg-type]  # nats-py takes a float
             max_reconnect_attempts=-1,
@@ -230,8 +197,8 @@ class Bus:
     # names
 
     def stream(self, name: str) -> str:
-        kv = "KV_" if name.startswith("KV_") else ""
-        return f"{kv}{self.settings.namespace}_{name.removeprefix(kv)}"
+        kind = name[: name.find("_") + 1] if name.startswith(("KV_", "OBJ_")) else ""
+        return f"{kind}{self.settings.namespace}_{name.removeprefix(kind)}"
 
     def subject(self, *tokens: str) -> str:
         return ".".join((self.settings.namespace, *tokens))

@@ -1,5 +1,6 @@
 """A bucket of the bus, remembered."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -25,6 +26,9 @@ class Mirror:
         self._entries: dict[str, tuple[int, bytes]] = {}
         #: When the bucket was made that was listed last.
         self._created: datetime | None = None
+        #: Of what the server stored, everything up to here has been heard.
+        self._heard_to = 0
+        self._news = asyncio.Event()
 
     @property
     def entries(self) -> dict[str, tuple[int, bytes]]:
@@ -41,7 +45,7 @@ class Mirror:
 
     def forget(self) -> dict[str, tuple[int, bytes]]:
         """After a loss of the broker's storage: revisions start again, older ones would hide the new."""
-        entries, self._entries = self.entries, {}
+        entries, self._entries, self._heard_to = self.entries, {}, 0
         return entries
 
     async def list(self) -> None:
@@ -73,6 +77,7 @@ class Mirror:
             if bucket.created == self._created:
                 self._drop(listed, bucket.state.last_seq)
             self._created = bucket.created
+            self._hear_to(bucket.state.last_seq)
         finally:
             with suppress(*LOST):
                 await values.unsubscribe()
@@ -90,9 +95,28 @@ class Mirror:
             self._entries[key] = revision, value
             self._heard_of(key)
 
+    async def catch_up(self) -> None:
+        """Until everything is heard that the server had stored when this was called, whoever stored it. Raises LOST."""
+        info = await self.bus.js.stream_info(self.bus.stream(f"KV_{self.bucket}"))
+        try:
+            async with asyncio.timeout(self.bus.settings.nats_request_seconds):
+                while self._heard_to < info.state.last_seq:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:  # what should have told us was lost
+            await self.list()
+            if self._heard_to < info.state.last_seq:
+                raise
+
     async def _heard(self, msg: Msg) -> None:
         prefix = self.bus.subject("live", self.bucket) + "."
-        self._hold(msg.subject.removeprefix(prefix), int((msg.headers or {})["Nats-Sequence"]), msg)
+        sequence = int((msg.headers or {})["Nats-Sequence"])
+        self._hold(msg.subject.removeprefix(prefix), sequence, msg)
+        self._hear_to(sequence)
+
+    def _hear_to(self, sequence: int) -> None:
+        self._heard_to = max(self._heard_to, sequence)
+        self._news.set()
 
     def _hold(self, key: str, revision: int, msg: Msg) -> None:
         self.hold(key, revision, b"" if "KV-Operation" in (msg.headers or {}) else msg.data)

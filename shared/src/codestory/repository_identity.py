@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import socket
 import unicodedata
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from codestory import git_config
 from codestory.contracts.jobs import Repository
+from codestory.contracts.snapshots import PREFIX
 
 #: As in `Repository.name`.
 MAX_NAME: Final = 300
@@ -20,6 +22,7 @@ MAX_PATH: Final = 4096
 _SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "git+ssh", "git+https", "ftp", "ftps"})
 #: `user@host:path`, git's short form of ssh. A single letter before the colon is a Windows drive.
 _SCP: Final = re.compile(r"(?:[^/:@]+@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]{2,}):(?P<path>[^:].*)")
+_AT_HOST: Final = re.compile(r"[^/:@\s]+@[^/:@\s]+:.+")
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
 
 
@@ -48,7 +51,26 @@ def repository_id(name: str) -> str:
 def origin(repository: Repository) -> str:
     """What a name is bound to: the remote, the same for every way to write its address, else the path."""
     _, remote_name = _remote(repository.url)
-    return remote_name or repository.path
+    return remote_name or repository.origin or repository.path
+
+
+def is_elsewhere(repository: str) -> bool:
+    """It names no folder: a git address, or a snapshot. `host:path` without a user may be a folder's name."""
+    return "://" in repository or repository.startswith(PREFIX) or _AT_HOST.fullmatch(repository) is not None
+
+
+def upload_origin(directory: Path) -> str:
+    """What the name of an uploaded repository without a remote is bound to: its place, unreadable for others."""
+    place = f"{socket.gethostname()}\0{os.path.realpath(directory)}"
+    return f"upload:{hashlib.blake2b(place.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()}"
+
+
+def stated(name: str | None, *, url: str, otherwise: str = "") -> tuple[str, str]:
+    """Name and address, without credentials, of a repository that is not at hand: `name`, else by its address.
+
+    Raises RepositoryError where neither says anything, nor does `otherwise`."""
+    clean, remote_name = _remote(url)
+    return _stated(name or remote_name or otherwise), clean
 
 
 def _directory(path: Path) -> Path:

@@ -6,6 +6,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, TextIO
 
 from opentelemetry import propagate, trace
@@ -60,9 +61,31 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        text = json.dumps(line, default=str)
+        return text if len(text) <= LONGEST_LINE else json.dumps(_shortened(line))
 
 
+def _shortened(line: dict[str, Any]) -> dict[str, Any]:
+    """Its first fields, of each so much as tells what it was; of a traceback the end."""
+    fields = {key[:LONGEST_KEY]: json.dumps(value, default=str) for key, value in islice(line.items(), MOST_FIELDS)}
+    if "exception" in line:
+        fields["exception"] = json.dumps(line["exception"])
+    short = {
+        key: json.loads(text)
+        if len(text) <= LONGEST_FIELD
+        else text[-LONGEST_FIELD:]
+        if key == "exception"
+        else text[:LONGEST_FIELD]
+        for key, text in fields.items()
+    }
+    return short | {"cut": True}
+
+
+#: Characters of a line, which is ASCII. Longer than any that we mean to write: what comes from outside, as a message or
+#: a name, must not fill a disk.
+LONGEST_LINE = 65_536
+#: Of a line that is longer: what is left of it. Escaped a second time a field takes twice as much.
+LONGEST_KEY, LONGEST_FIELD, MOST_FIELDS = 100, 750, 40
 #: What every log record has; the rest of its attributes are fields of the call.
 ORDINARY = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039  # never changed in place

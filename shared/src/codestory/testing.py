@@ -44,12 +44,13 @@ def executable(name: str) -> str:
 
 
 class NatsServer:
-    """A nats-server with JetStream on a free port and a folder of its own."""
+    """A nats-server with JetStream on a free port and a folder of its own. `users`: a configuration that names them."""
 
-    def __init__(self, sync_interval: str = "") -> None:
+    def __init__(self, sync_interval: str = "", users: Path | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="codestory-nats-"))
         self.port = free_port()
         self._sync = f", sync_interval: {sync_interval}" if sync_interval else ""
+        self._include = f'include "{os.path.relpath(users, self.directory)}"\n' if users else ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +60,8 @@ class NatsServer:
     def start(self) -> None:
         config = self.directory / "nats.conf"
         store = self.directory / "js"
-        config.write_text(f'listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: "{store}"{self._sync} }}\n')
+        jetstream = f'jetstream {{ store_dir: "{store}"{self._sync} }}'
+        config.write_text(f"listen: 127.0.0.1:{self.port}\n{jetstream}\n{self._include}")
         with (self.directory / "log").open("ab") as output:
             self._process = subprocess.Popen([executable(NATS_SERVER), "-c", str(config)], stderr=output)
         deadline = time.monotonic() + 10
@@ -71,6 +73,14 @@ class NatsServer:
             except OSError:
                 time.sleep(0.02)
         raise AssertionError(f"nats-server does not start: {(self.directory / 'log').read_text()[-2000:]}")
+
+    def reload(self) -> None:
+        """Its configuration has changed."""
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
 
     def kill(self) -> None:
         if self._process:

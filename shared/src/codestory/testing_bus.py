@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import nats.js.errors
 from nats.aio.msg import Msg
 
-from codestory.bus import LOST, ORCHESTRATOR, Bus, BusSettings, Refused, parsed
+from codestory.bus import LOST, ORCHESTRATOR, Bus, Refused, parsed
+from codestory.bus_settings import BusSettings
 from codestory.contracts.events import TERMINAL, StepStarted
 from codestory.contracts.values import now
 from codestory.puller import Puller

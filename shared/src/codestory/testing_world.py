@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import psutil
 
-from codestory.bus import BusSettings, parsed
+from codestory.bus import parsed
+from codestory.bus_settings import BusSettings
 from codestory.testing import NatsServer, Processes, free_port, install_steps, wait_until
 from codestory.testing_bus import LIMIT, Watched
 

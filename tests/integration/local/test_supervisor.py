@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codestory.local import AnotherVersion, LocalSettings, find, launcher, service_url, start
+from codestory.local import AnotherVersion, BadSetting, LocalSettings, find, launcher, service_url, start
 from codestory.local.errors import NotReady, StateUnusable
 from codestory.local.plan import SERVERS, Pace, Plan, ProcessSpec
 from codestory.local.planning import version
@@ -294,14 +294,42 @@ def test_whoever_starts_or_stops_waits_for_the_other(stand: "Stand") -> None:
     assert time.monotonic() - started < 30
 
 
-def test_another_versions_stack_is_named_and_left_alone(stand: "Stand") -> None:
+def test_a_newer_versions_stack_is_named_and_left_alone(stand: "Stand") -> None:
     stand.launch(sleeper("a"), python=sys.executable)
     before = stand.running("a")
 
-    with pytest.raises(AnotherVersion, match=rf"Code Story 1\.0 is running.*this is {version()}.*service stop"):
+    with pytest.raises(AnotherVersion, match=rf"Code Story 1\.0 is running.*this is {version()}, which is older"):
         start(settings=LocalSettings(state_dir=stand.paths.root))
 
     assert stand.running("a") == before
+
+
+def test_an_older_versions_stack_that_does_not_say_whether_it_is_idle_is_left_alone(stand: "Stand") -> None:
+    stand.plan = Plan(
+        "0.0.1",
+        sys.executable,
+        (sleeper("a"),),
+        url=f"http://127.0.0.1:{free_port()}",
+        ports={"nats": 1, "bolt": 2},
+        pace=PACE,
+    )
+    stand.relaunch()
+    before = stand.running("a")
+
+    with pytest.raises(AnotherVersion, match=r"does not tell whether .*service stop && codestory service start"):
+        start(settings=LocalSettings(state_dir=stand.paths.root))
+
+    assert stand.running("a") == before
+
+
+def test_an_older_stack_with_servers_of_its_own_makes_no_way_for_one_that_would_not_find_them(stand: "Stand") -> None:
+    stand.plan = Plan(
+        "0.0.1", sys.executable, (sleeper("a"),), nats_url="nats://elsewhere:4222", ports={"bolt": 2}, pace=PACE
+    )
+    stand.relaunch()
+
+    with pytest.raises(BadSetting, match="set CODESTORY_NATS_URL=nats://elsewhere:4222"):
+        start(settings=LocalSettings(state_dir=stand.paths.root))
 
 
 def test_a_stack_that_is_coming_up_is_found_but_is_no_service_yet(stand: "Stand") -> None:

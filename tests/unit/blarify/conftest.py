@@ -10,9 +10,9 @@ import pytest
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import Progress
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import GraphWriter, Node, Relationship
 from codestory.steps import StepContext, StepResult
-from codestory.steps.files import RepositoryFiles
 from codestory_blarify.step import BlarifyStep, Options
 
 Contents = Mapping[str, str | bytes]

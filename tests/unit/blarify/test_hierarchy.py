@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from codestory.contracts.results import Gap
+from codestory.files.repository import RepositoryFiles
 from codestory.steps import StepError, TemporaryStepError
-from codestory.steps.files import RepositoryFiles
 from codestory_blarify import hierarchy
 from codestory_blarify.definitions import Definition
 from codestory_blarify.hierarchy import Hierarchy

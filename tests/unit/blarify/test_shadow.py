@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codestory.contracts.results import Gap
-from codestory.steps.files import RepositoryFiles
+from codestory.files.repository import RepositoryFiles
 from codestory_blarify.shadow import Shadow, Source, copy, text_of
 
 Tree = Callable[[Mapping[str, str | bytes]], Path]

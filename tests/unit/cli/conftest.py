@@ -45,6 +45,12 @@ def asked() -> list[tuple[str, Any]]:
 
 
 @pytest.fixture
+def queries() -> list[str]:
+    """By what the jobs were listed, each time."""
+    return []
+
+
+@pytest.fixture
 def url(
     serve: Callable[[FastAPI], str],
     make_job: Callable[..., JobView],
@@ -54,6 +60,7 @@ def url(
     cancelled: list[str],
     answers: dict[str, Any],
     asked: list[tuple[str, Any]],
+    queries: list[str],
 ) -> str:
     """The service. It names the job of a request `job1`, unless the test has put one under `next`."""
     app = FastAPI()
@@ -68,7 +75,8 @@ def url(
         return _view(states[0])
 
     @app.get("/v1/ingest")
-    async def listed(limit: int) -> JobList:
+    async def listed(limit: int, request: Request) -> JobList:
+        queries.append(request.url.query)
         return JobList(jobs=tuple(states[0] for states in list(jobs.values())[:limit]))
 
     @app.get("/v1/ingest/{job_id}")
@@ -93,6 +101,12 @@ def url(
         asked.append((what, json.loads(body) if body else None))
         return _answer(answers.get(what, _problem(404, f"There is no '{what}'.")))
 
+    @app.api_route("/v1/repositories{rest:path}", methods=["GET", "DELETE"])
+    async def repositories(rest: str, request: Request) -> Response:
+        what = f"{request.method} repositories{rest}"
+        asked.append((what, None))
+        return _answer(answers.get(what, _problem(404, f"There is no '{what}'.")))
+
     @app.websocket("/ws/status/{job_id}")
     async def feed(socket: WebSocket, job_id: str) -> None:
         await socket.accept()
@@ -104,7 +118,7 @@ def url(
         except WebSocketDisconnect:
             return
 
-    assert [submit, listed, show, cancel, other, feed]
+    assert [submit, listed, show, cancel, other, repositories, feed]
     return serve(app)
 
 

@@ -12,10 +12,12 @@ from fastapi import FastAPI, Request, Response
 from codestory.client import (
     AsyncClient,
     BadAddress,
+    ChangedMeanwhile,
     Client,
     CodeStoryError,
     Conflict,
     Forbidden,
+    Forgotten,
     Invalid,
     NotFound,
     Patience,
@@ -154,6 +156,8 @@ def test_a_path_before_the_api_is_kept(ask: Ask, serve: Serve, make_job: MakeJob
         (403, Forbidden),
         (404, NotFound),
         (409, Conflict),
+        (410, Forgotten),
+        (412, ChangedMeanwhile),
         (422, Invalid),
         (429, Throttled),
         (500, ProblemError),
@@ -197,6 +201,55 @@ def test_a_busy_service_is_asked_again_when_it_says_when(ask: Ask, serve: Serve,
     assert len(heard) == 3
 
 
+def test_a_time_to_come_back_may_be_given_as_a_date(ask: Ask, serve: Serve, make_job: MakeJob) -> None:
+    busy = problem(503)
+    busy.headers["Retry-After"] = "Wed, 01 May 2024 12:00:00 GMT"
+    app, heard = answering(busy, view(make_job()))
+
+    ask(serve(app), "get", "job1")
+
+    assert len(heard) == 2
+
+
+def test_what_a_rate_limit_refused_was_not_begun_and_is_sent_again(ask: Ask, serve: Serve, make_job: MakeJob) -> None:
+    limited = problem(429, code="rate_limited")
+    limited.headers["Retry-After"] = "0"
+    app, heard = answering(limited, view(make_job()))
+
+    job = ask(serve(app), "submit", repository="/srv/flask")
+
+    assert job.id == "job1"
+    assert len(heard) == 2
+
+
+def test_a_job_that_may_not_wait_is_refused_at_once(ask: Ask, serve: Serve) -> None:
+    throttled = problem(429, code="throttled")
+    throttled.headers["Retry-After"] = "0"
+    app, heard = answering(throttled)
+
+    with pytest.raises(Throttled) as refused:
+        ask(serve(app), "submit", repository="/srv/flask", on_full="fail")
+
+    assert refused.value.retry_after == 0
+    assert len(heard) == 1
+
+
+def test_a_service_that_is_not_well_says_all_the_same_how_it_is(ask: Ask, serve: Serve) -> None:
+    report = {"status": "fail", "version": "1", "checks": {"graph": {"status": "fail", "detail": "away"}}}
+    app, _ = answering(problem(503, code="unhealthy", health=report))
+
+    health = ask(serve(app), "health")
+
+    assert health.checks["graph"].detail == "away"
+
+
+def test_a_service_that_cannot_say_how_it_is_is_unavailable(ask: Ask, serve: Serve) -> None:
+    app, _ = answering(problem(503, health={"nonsense": 1}))
+
+    with pytest.raises(Unavailable):
+        ask(serve(app), "health")
+
+
 def test_a_service_that_stays_busy_is_not_asked_for_ever(ask: Ask, serve: Serve) -> None:
     busy = problem(503)
     busy.headers["Retry-After"] = "0"
@@ -208,7 +261,7 @@ def test_a_service_that_stays_busy_is_not_asked_for_ever(ask: Ask, serve: Serve)
     assert len(heard) == 1 + QUICK.retries
 
 
-@pytest.mark.parametrize("retry_after", [None, "3600", "Wed, 01 May 2024 12:00:00 GMT"])
+@pytest.mark.parametrize("retry_after", [None, "3600", "soon", "Wed, 01 May 2999 12:00:00 GMT"])
 def test_a_service_that_names_no_near_time_is_not_asked_again(ask: Ask, serve: Serve, retry_after: str | None) -> None:
     busy = problem(503)
     if retry_after:
@@ -224,8 +277,8 @@ def test_a_service_that_names_no_near_time_is_not_asked_again(ask: Ask, serve: S
 @pytest.mark.parametrize(
     ("method", "args"),
     [
-        ("submit", {"repository": "/srv"}),
-        ("create_schedule", {"job": {"repository": "/srv"}, "cron": "0 3 * * *"}),
+        ("cancel_all", {"all": True}),
+        ("retry_all", {"status": "FAILED"}),
         ("delete_schedule", {"schedule_id": "s1"}),
     ],
 )
@@ -264,6 +317,30 @@ def test_what_a_second_time_changes_nothing_more_is_sent_again(
     assert job.id == "job1"
     assert len(heard) == 2
     assert heard[1].headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("submit", {"repository": "/srv"}),
+        ("create_schedule", {"job": {"repository": "/srv"}, "cron": "0 3 * * *"}),
+    ],
+)
+def test_what_makes_something_is_sent_again_with_the_same_key(
+    ask: Ask, serve: Serve, method: str, args: dict[str, Any]
+) -> None:
+    busy = problem(503)
+    busy.headers["Retry-After"] = "0"
+    app, heard = answering(busy, problem(418))
+
+    for key in ({}, {}, {"idempotency_key": "mine"}):
+        with pytest.raises(ProblemError):
+            ask(serve(app), method, **args, **key)
+
+    keys = [request.headers["idempotency-key"] for request in heard]
+    assert len(keys) == 4
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[3] == "mine"
 
 
 def test_nobody_there_is_said_with_the_address(ask: Ask, nobody: str) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from codestory.client import AsyncClient, Client, Invalid, NotFound, Patience, ServiceUnreachable, Throttled
+from codestory.client import (
+    AsyncClient,
+    Client,
+    Invalid,
+    NotFound,
+    Patience,
+    ServiceUnreachable,
+    StillRunning,
+    Throttled,
+)
 from codestory.contracts.api import JobView, RetryJob, SubmitJob
 from codestory.contracts.schedules import CreateSchedule, Schedule
 
@@ -261,3 +270,144 @@ async def test_a_verb_whose_answers_are_all_lost_may_be_sent_again_says_the_erro
 
     with pytest.raises(ServiceUnreachable, match="to send it again changes nothing more"):
         await ask(lost, "cancel", "job1")
+
+
+async def test_jobs_are_listed_by_filters(ask: Ask, make_job: MakeJob) -> None:
+    service = Service({"jobs": [make_job().model_dump(mode="json")], "next": "more"})
+
+    page = await ask(
+        service,
+        "job_page",
+        7,
+        status=["FAILED", "STOPPED"],
+        repository="shop",
+        since=AT,
+        sort="created",
+        cursor="here",
+    )
+
+    assert (page.jobs, page.next) == ((make_job(),), "more")
+    assert service.asked[-1].url.params.multi_items() == [
+        ("limit", "7"),
+        ("status", "FAILED"),
+        ("status", "STOPPED"),
+        ("repository", "shop"),
+        ("since", "2024-05-01T12:00:00Z"),
+        ("sort", "created"),
+        ("cursor", "here"),
+    ]
+
+
+async def test_a_filter_that_there_is_not_is_refused_here(ask: Ask) -> None:
+    service = Service()
+
+    for method in ("jobs", "cancel_all"):
+        with pytest.raises(Invalid, match="priority"):
+            await ask(service, method, priority="urgent")
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("verb", ["cancel", "stop", "retry"])
+async def test_the_same_is_asked_of_many_jobs(ask: Ask, verb: str) -> None:
+    refused = {"id": "job2", "code": "job_conflict", "detail": "It has ended."}
+    service = Service({"matched": 3, "done": ["job1"], "refused": [refused], "more": True}, 202)
+    more: dict[str, Any] = {"again": {"from_step": "start"}} if verb == "retry" else {}
+
+    result = await ask(service, f"{verb}_all", status="FAILED", limit=2, dry_run=True, **more)
+
+    assert (result.matched, result.done, result.refused[0].code, result.more) == (3, ("job1",), "job_conflict", True)
+    body = {"filter": {"status": ["FAILED"]}, "limit": 2, "dry_run": True, **more.get("again", {})}
+    assert service.last == ("POST", f"/v1/ingest/{verb}", body)
+
+
+async def test_every_job_is_asked_for_only_when_that_is_said(ask: Ask) -> None:
+    service = Service({"matched": 0}, 202)
+
+    with pytest.raises(Invalid, match="means every job"):
+        await ask(service, "cancel_all")
+    await ask(service, "cancel_all", all=True)
+
+    assert service.last == ("POST", "/v1/ingest/cancel", {"all": True})
+
+
+async def test_all_pages_are_gone_through(make_job: MakeJob) -> None:
+    pages = {None: (["a", "b"], "2"), "2": (["c"], "3"), "3": (["d"], None)}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        names, then = pages[request.url.params.get("cursor")]
+        return httpx.Response(
+            200, json={"jobs": [make_job(id=name).model_dump(mode="json") for name in names], "next": then}
+        )
+
+    with Client("http://app", transport=httpx.MockTransport(answer)) as client:
+        synchronously = [job.id for job in client.iter_jobs(page=2)]
+    async with AsyncClient("http://app", transport=httpx.MockTransport(answer)) as client:
+        asynchronously = [job.id async for job in client.iter_jobs(page=2)]
+
+    assert synchronously == asynchronously == ["a", "b", "c", "d"]
+
+
+REPOSITORY = {"id": "f" * 32, "name": "h.org/shop", "in_graph": True, "nodes": {"File": 1}}
+GOING = REPOSITORY | {"deleting": True, "deletion": {"since": AT.isoformat()}}
+
+
+class InTurn(Service):
+    """Answers each request with the next of its answers."""
+
+    def __init__(self, *answers: httpx.Response) -> None:
+        super().__init__()
+        self._answers = list(answers)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        return self._answers.pop(0)
+
+
+async def test_repositories_are_asked_for_page_by_page(ask: Ask) -> None:
+    pages = [{"repositories": [REPOSITORY], "next": "c1"}, {"repositories": [REPOSITORY]}]
+    service = InTurn(*(httpx.Response(200, json=page) for page in pages))
+
+    found = await ask(service, "repositories", "h.org/")
+
+    assert [each.name for each in found] == ["h.org/shop"] * 2
+    assert [dict(request.url.params) for request in service.asked] == [
+        {"limit": "200", "name": "h.org/"},
+        {"limit": "200", "name": "h.org/", "cursor": "c1"},
+    ]
+
+
+async def test_a_repository_is_asked_for_by_a_name_that_stays_one_place(ask: Ask) -> None:
+    service = Service(REPOSITORY)
+
+    found = await ask(service, "repository", "h.org/shop & co")
+
+    assert found.nodes == {"File": 1}
+    assert service.asked[-1].url.raw_path == b"/v1/repositories/h.org%2Fshop%20%26%20co"
+
+
+async def test_a_deletion_is_waited_for_until_it_is_gone_or_another_has_begun(ask: Ask) -> None:
+    gone = httpx.Response(404, json={"title": "Not Found", "status": 404})
+    other = httpx.Response(200, json=GOING | {"deletion": {"since": (AT + timedelta(days=1)).isoformat()}})
+    for last in (gone, other, httpx.Response(200, json=REPOSITORY)):
+        service = InTurn(httpx.Response(202, json=GOING), httpx.Response(200, json=GOING), last)
+
+        assert (await ask(service, "delete_repository", "shop")).deleting
+        assert [request.method for request in service.asked] == ["DELETE", "GET", "GET"]
+
+    service = InTurn(httpx.Response(202, json=GOING))
+    await ask(service, "delete_repository", "shop", wait=False)
+
+
+async def test_a_deletion_that_takes_too_long_goes_on_without_us(ask: Ask) -> None:
+    with pytest.raises(StillRunning, match="still being deleted"):
+        await ask(Service(GOING, 202), "delete_repository", "shop", timeout=0.0)
+
+
+async def test_a_plan_is_asked_for_as_a_job_is(ask: Ask) -> None:
+    repository = {"id": "1", "name": "shop", "path": "/srv/shop"}
+    service = Service({"repository": repository, "steps": [{"name": "scan"}], "files": 3})
+
+    planned = await ask(service, "plan", repository="/srv/shop", steps=["scan"])
+
+    assert (planned.files, planned.steps[0].name) == (3, "scan")
+    assert service.last == ("POST", "/v1/ingest/plan", {"repository": "/srv/shop", "steps": ["scan"]})

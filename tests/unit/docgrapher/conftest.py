@@ -11,9 +11,9 @@ import pytest
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import Progress
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import GraphWriter, Node, Relationship, node_id
 from codestory.steps import StepContext, StepResult
-from codestory.steps.files import RepositoryFiles
 from codestory_docgrapher import formats
 from codestory_docgrapher.document import Document
 from codestory_docgrapher.parse import parse

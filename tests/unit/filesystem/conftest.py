@@ -10,9 +10,9 @@ import pytest
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import Progress
+from codestory.files.repository import FileSettings, RepositoryFiles
 from codestory.graph import GraphWriter, Node, Relationship
 from codestory.steps import StepContext, StepResult
-from codestory.steps.files import FileSettings, RepositoryFiles
 from codestory_filesystem.step import FileSystemStep, Options
 
 Tree = Callable[[Mapping[str, str | bytes]], Path]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from codestory.contracts.results import Gap, Progress
+from codestory.files.repository import FileSettings
 from codestory.graph import Label, Node, node_id
 from codestory.steps import StepError, StepResult
-from codestory.steps.files import FileSettings
 from codestory_filesystem.step import FileSystemStep, Options
 
 Run = Callable[..., Awaitable[StepResult]]

@@ -13,14 +13,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from codestory.bus import BusSettings
+from codestory.bus_settings import BusSettings
 from codestory.cli.settings import CliSettings
+from codestory.client._access import ClientSettings
+from codestory.files.confined import FileSettings
 from codestory.graph import GraphSettings
 from codestory.local import LocalSettings
-from codestory.steps.confined import FileSettings
+from codestory.snapshots.settings import CacheSettings
 from codestory.steps.operations import ServiceSettings
 from codestory.steps.settings import HostSettings
 from codestory_blarify.settings import BlarifySettings
+from codestory_orchestrator.access.settings import AccessSettings
+from codestory_orchestrator.fetching.settings import FetchSettings
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_summarizer.settings import SummarizerSettings
 
@@ -35,13 +39,17 @@ settings classes, and a test keeps it so.
 ROOMS: dict[str, type[BaseSettings]] = {
     "The embedded stack": LocalSettings,
     "The orchestrator": OrchestratorSettings,
+    "Who may ask the orchestrator": AccessSettings,
+    "Repositories that the orchestrator fetches": FetchSettings,
     "The host of a step": HostSettings,
+    "Snapshots, where a step unpacks them": CacheSettings,
     "The bus, for orchestrator and hosts alike": BusSettings,
     "The graph": GraphSettings,
     "Reading a repository": FileSettings,
     "The blarify step": BlarifySettings,
     "The summarizer's models": SummarizerSettings,
     "The command line": CliSettings,
+    "The client, and so the command line": ClientSettings,
     "A step's operations from Python": ServiceSettings,
 }
 FIELD = re.compile(r"((?:    #:.*\n)*)    (\w+): ")

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from codestory.client import BadAddress, Invalid, ServiceUnreachable
-from codestory.contracts.api import ChangeJob, JobList, JobView, SubmitJob, Why
+from codestory.contracts.api import ChangeJob, JobList, JobView, StepList, StepStatus, SubmitJob, Why
 from codestory.contracts.values import JobState
 from codestory.ingestion_pipeline.manager import PipelineManager
 from codestory.pipeline_file import PipelineFileError
@@ -32,7 +32,20 @@ def asked() -> list[tuple[str, bytes]]:
 
 
 @pytest.fixture
-def url(serve: Serve, make_job: MakeJob, submitted: list[SubmitJob], asked: list[tuple[str, bytes]]) -> str:
+def listed() -> list[str]:
+    """The queries by which jobs were listed."""
+    return []
+
+
+@pytest.fixture
+def url(
+    serve: Serve,
+    make_job: MakeJob,
+    *,
+    submitted: list[SubmitJob],
+    asked: list[tuple[str, bytes]],
+    listed: list[str],
+) -> str:
     app = FastAPI()
 
     @app.post("/v1/ingest")
@@ -41,8 +54,13 @@ def url(serve: Serve, make_job: MakeJob, submitted: list[SubmitJob], asked: list
         return make_job()
 
     @app.get("/v1/ingest")
-    async def jobs() -> JobList:
+    async def jobs(request: Request) -> JobList:
+        listed.append(request.url.query)
         return JobList(jobs=(make_job(),))
+
+    @app.get("/v1/ingest/steps")
+    async def steps() -> StepList:
+        return StepList(steps=(StepStatus(name="filesystem", version="1"),))
 
     @app.get("/v1/ingest/{job_id}")
     async def show(job_id: str) -> JobView:
@@ -65,7 +83,7 @@ def url(serve: Serve, make_job: MakeJob, submitted: list[SubmitJob], asked: list
     async def why(job_id: str) -> Why:
         return Why(job=job_id, state=JobState.PENDING, text="It waits.")
 
-    assert [submit, jobs, show, cancel, verb, change, why]
+    assert [submit, jobs, steps, show, cancel, verb, change, why]
     return serve(app)
 
 
@@ -190,6 +208,38 @@ def test_a_job_can_be_started_later_after_others_and_in_part(url: str, submitted
         SubmitJob(repository="/srv", countdown=90),
         SubmitJob.model_validate({"repository": "/srv", "on_full": "fail"}),
     ]
+
+
+def test_an_update_and_one_step_alone_are_asked_for_by_name(url: str, submitted: list[SubmitJob]) -> None:
+    manager = PipelineManager(url=url)
+
+    manager.update("/srv", priority="high")
+    manager.run_step("summarizer", "/srv", step_options={"summarizer": {"provider": "extractive"}})
+
+    assert submitted == [
+        SubmitJob.model_validate({"repository": "/srv", "mode": "update", "priority": "high"}),
+        SubmitJob.model_validate(
+            {"repository": "/srv", "steps": ["summarizer"], "step_options": {"summarizer": {"provider": "extractive"}}}
+        ),
+    ]
+
+
+def test_a_git_address_is_sent_as_it_is(url: str, submitted: list[SubmitJob]) -> None:
+    PipelineManager(url=url).start_job("https://example.org/flask.git", ref="main", credential="github")
+
+    request = submitted[0]
+    assert (request.repository, request.ref, request.credential) == ("https://example.org/flask.git", "main", "github")
+
+
+def test_jobs_are_listed_by_filters_and_watched_to_their_end(url: str, listed: list[str]) -> None:
+    manager = PipelineManager(url=url)
+
+    manager.jobs(5, status="FAILED", repository="flask")
+    messages = list(manager.watch("job1"))
+
+    assert listed == ["limit=5&status=FAILED&repository=flask"]
+    assert [message.kind for message in messages] == ["ended"]
+    assert [step.name for step in manager.steps()] == ["filesystem"]
 
 
 def test_a_time_without_a_zone_is_refused(url: str, submitted: list[SubmitJob]) -> None:

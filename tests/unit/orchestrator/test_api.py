@@ -45,7 +45,7 @@ async def test_jobs_are_listed_as_many_as_asked_for() -> None:
     await call("GET", "/v1/ingest?limit=200", ingestion)
 
     assert [job["id"] for job in first.json()["jobs"]] == [JOB]
-    assert ingestion.limits == [50, 200]
+    assert [(query.limit, owner) for query, owner in ingestion.listed] == [(50, None), (200, None)]
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "1.5", ""])
@@ -156,6 +156,9 @@ ROUTES = [
     ("GET", "/v1/ingest"),
     ("GET", f"/v1/ingest/{JOB}"),
     ("PATCH", f"/v1/ingest/{JOB}"),
+    ("POST", "/v1/ingest/cancel"),
+    ("POST", "/v1/ingest/stop"),
+    ("POST", "/v1/ingest/retry"),
     ("POST", f"/v1/ingest/{JOB}/cancel"),
     ("POST", f"/v1/ingest/{JOB}/stop"),
     ("POST", f"/v1/ingest/{JOB}/resume"),
@@ -169,6 +172,8 @@ ROUTES = [
     ("PATCH", "/v1/ingest/resource_limits"),
     ("GET", "/v1/ingest/steps"),
     ("PATCH", "/v1/ingest/steps/scan"),
+    ("POST", "/v1/ingest/plan"),
+    ("GET", "/v1/ingest/scale/scan"),
     ("GET", "/v1/ingest/health"),
     ("GET", "/readyz"),
 ]
@@ -177,6 +182,10 @@ ROUTES = [
 #: What the routes take that must be given something.
 BODIES: dict[tuple[str, str], JsonValue] = {
     ("POST", "/v1/ingest"): {**ASK},
+    ("POST", "/v1/ingest/cancel"): {"all": True},
+    ("POST", "/v1/ingest/stop"): {"all": True},
+    ("POST", "/v1/ingest/retry"): {"all": True},
+    ("POST", "/v1/ingest/plan"): {**ASK},
     ("PATCH", f"/v1/ingest/{JOB}"): {"priority": "high"},
     ("PATCH", "/v1/ingest/resource_status"): {"max_tokens": 8},
     ("PATCH", "/v1/ingest/resource_limits"): {"limits": {"gpu": 2, "tpu": None}},
@@ -229,9 +238,13 @@ def test_the_routes_tested_for_their_errors_are_all_that_there_are() -> None:
     paths = APP.openapi()["paths"]
     stated = {(method.upper(), path) for path, operations in paths.items() for method in operations}
 
-    tested = {(m, path.replace(JOB, "{job_id}").replace("steps/scan", "steps/{step}")) for m, path in ROUTES}
+    tested = {(m, path.replace(JOB, "{job_id}").replace("/scan", "/{step}")) for m, path in ROUTES}
 
-    assert stated - tested == {("GET", "/livez"), ("GET", "/metrics")}  # They ask nobody.
+    assert stated - tested == {
+        ("GET", "/livez"),
+        ("GET", "/metrics"),
+        ("POST", "/v1/ingest/tickets"),
+    }  # They ask nobody.
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

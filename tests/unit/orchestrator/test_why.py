@@ -9,7 +9,7 @@ import pytest
 
 from codestory.contracts.api import Cause, Holder, Holders, Stalled, TagStatus, Wait
 from codestory.contracts.events import StepCompleted, StepFailed, StepStarted
-from codestory.contracts.jobs import Job, Repository
+from codestory.contracts.jobs import Job, Repository, Source
 from codestory.contracts.plans import Retry, StepPlan
 from codestory.contracts.results import Progress
 from codestory.contracts.values import JobState, Priority, Reason, When
@@ -97,6 +97,19 @@ BEFORE_IT: dict[str, Case] = {
         facts(made(due_at=LATER), at=LATER + timedelta(seconds=2)),
         "SCHEDULED: due at 2026-01-01T12:05:00Z (2.0 s ago), so it begins in a moment",
         [(Cause.DUE, {"until": LATER})],
+    ),
+    "its repository is being fetched": (
+        facts(made(source=Source(url="https://git.example/a.git", ref="main"))),
+        "PENDING: its repository is being fetched: main of https://git.example/a.git",
+        [(Cause.FETCH, {"since": AT})],
+    ),
+    "fetching failed": (
+        facts(made(source=Source(url="https://git.example/a.git", failures=2, problem="timed out", retry_at=LATER))),
+        (
+            "PENDING: its repository (https://git.example/a.git) is fetched again at 2026-01-01T12:05:00Z (in 5 min), "
+            "after 2 failures: timed out"
+        ),
+        [(Cause.FETCH, {"since": AT, "until": LATER})],
     ),
     "after a job that waits itself": (
         facts(

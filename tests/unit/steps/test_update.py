@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.values import Mode
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import Fenced, GraphWriter
 from codestory.steps import PipelineStep, StepContext, StepError, StepResult
-from codestory.steps.files import RepositoryFiles
 from codestory.steps.update import ALWAYS_WHOLE, REMEMBERED_BYTES, perform
 
 

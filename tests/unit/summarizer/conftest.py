@@ -14,6 +14,7 @@ from neo4j import AsyncDriver
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import Progress
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import (
     Fence,
     GraphSettings,
@@ -26,7 +27,6 @@ from codestory.graph import (
     node_id,
 )
 from codestory.steps import StepContext, StepResult
-from codestory.steps.files import RepositoryFiles
 from codestory.testing_models import ModelServer, Rules
 from codestory_filesystem.step import FileSystemStep
 from codestory_filesystem.step import Options as FileSystemOptions

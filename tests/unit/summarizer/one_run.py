@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from codestory.contracts.jobs import Repository
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import Fence, GraphSettings, GraphWriter, connect
 from codestory.steps import StepContext
-from codestory.steps.files import RepositoryFiles
 from codestory_summarizer.step import Options, SummarizerStep
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from codestory.files.repository import RepositoryFiles, Unreadable
 from codestory.graph import Label
-from codestory.steps.files import RepositoryFiles, Unreadable
 from codestory_summarizer import withheld
 from codestory_summarizer.reading import Thing
 from codestory_summarizer.texts import Changed, Text, Texts, own_code

@@ -11,8 +11,8 @@ from io import BytesIO
 from pathlib import Path
 
 from codestory.contracts.results import Gap
-from codestory.steps import paths
-from codestory.steps.files import Entry, Kind, RepositoryFiles, Unreadable
+from codestory.files import paths
+from codestory.files.repository import Entry, Kind, RepositoryFiles, Unreadable
 from codestory_blarify.languages import known_name, language_of
 
 #: Here lie the files whose names programs might stumble over, under numbers.

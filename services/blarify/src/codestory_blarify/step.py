@@ -9,9 +9,9 @@ from typing import ClassVar
 from pydantic import BaseModel, Field, JsonValue
 
 from codestory import cancelling
+from codestory.files.repository import Entry
 from codestory.graph import Label
 from codestory.steps import PipelineStep, StepContext, StepError, StepResult, TemporaryStepError
-from codestory.steps.files import Entry
 from codestory_blarify import hierarchy, shadow
 from codestory_blarify.engines.pyrefly import Pyrefly
 from codestory_blarify.found import Found

@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, Field
 
 from codestory.contracts.results import Gap
+from codestory.files.repository import Entry, Kind, RepositoryFiles, Unreadable
 from codestory.graph import Label, Node, Relationship
 from codestory.redaction import redact
 from codestory.steps import PipelineStep, StepContext, StepResult
-from codestory.steps.files import Entry, Kind, RepositoryFiles, Unreadable
 from codestory_docgrapher import docstrings, formats
 from codestory_docgrapher.document import Document
 from codestory_docgrapher.link import Links, link

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import Gap
+from codestory.files import paths
+from codestory.files.head import Head
+from codestory.files.repository import Entry, Kind, RepositoryFiles, Unreadable
 from codestory.graph import Label, Node, Relationship, RelationshipType, node_id
-from codestory.steps import paths
-from codestory.steps.files import Entry, Kind, RepositoryFiles, Unreadable
 from codestory_filesystem.content import Content, content_type, measure
-from codestory_filesystem.git import Head
 from codestory_filesystem.held import Symbol
 from codestory_filesystem.languages import extension_of
 

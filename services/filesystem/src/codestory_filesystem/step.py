@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from codestory.files.head import head
+from codestory.files.repository import Entry, Kind, Walk
 from codestory.graph import Label, Node
 from codestory.steps import PipelineStep, StepContext, StepResult
-from codestory.steps.files import Entry, Kind, Walk
 from codestory_filesystem import held
-from codestory_filesystem.git import head
 from codestory_filesystem.rows import Rows, Tally
 
 

@@ -95,7 +95,9 @@ def due(job: Job, at: datetime) -> Job:
     """Its time has come. A message that comes early, or twice, changes nothing."""
     if job.state is not JobState.SCHEDULED or (job.due_at and at < job.due_at):
         return job
-    return job.model_copy(update={"state": JobState.PENDING, "eligible": not job.after})
+    return job.model_copy(
+        update={"state": JobState.PENDING, "eligible": not job.after and pipeline.fetched(job.source)}
+    )
 
 
 def release(job: Job, prerequisites: Mapping[str, JobState | None], at: datetime) -> Job:
@@ -111,8 +113,48 @@ def release(job: Job, prerequisites: Mapping[str, JobState | None], at: datetime
             if state is None or state in {JobState.FAILED, JobState.CANCELLED}:
                 became = f"is {state}" if state else "is not known any more"
                 return fail(job, f"the job {name}, which it comes after, {became}", at)
-    ready = all(_over(job.when, prerequisites.get(name)) for name in job.after)
+    ready = pipeline.fetched(job.source) and all(_over(job.when, prerequisites.get(name)) for name in job.after)
     return job.model_copy(update={"eligible": True}) if ready else job
+
+
+def wants_fetching(job: Job, at: datetime) -> bool:
+    """It is due, and its repository lies elsewhere."""
+    if job.state is not JobState.PENDING or job.source is None or pipeline.fetched(job.source):
+        return False
+    return job.source.retry_at is None or job.source.retry_at <= at
+
+
+def fetched(job: Job, run: int, path: str, commit: str) -> Job:
+    """Its repository is at hand now, as it was at this commit. Once is enough, and only in this run of the job."""
+    source = job.source
+    if source is None or job.run != run or job.state is not JobState.PENDING or pipeline.fetched(source):
+        return job
+    changes = {
+        "repository": job.repository.model_copy(update={"path": path}),
+        "source": source.model_copy(update={"commit": commit, "problem": "", "retry_at": None}),
+        "eligible": not job.after,
+    }
+    return job.model_copy(update=changes)
+
+
+def fetch_failed(job: Job, run: int, message: str, at: datetime, *, back_off_seconds: float, retries: int) -> Job:
+    """It is fetched again, each time after twice as long; after so many times it fails."""
+    source = job.source
+    if source is None or job.run != run or job.state is not JobState.PENDING or pipeline.fetched(source):
+        return job
+    failures = source.failures + 1
+    wait = timedelta(seconds=back_off_seconds * 2 ** min(failures - 1, 10))
+    source = source.model_copy(update={"failures": failures, "problem": message[:1000], "retry_at": at + wait})
+    job = job.model_copy(update={"source": source})
+    return job if failures <= retries else fail(job, f"its repository could not be fetched: {message}"[:1000], at)
+
+
+def lost_snapshot(job: Job) -> Job:
+    """What was fetched is not kept any more: the same commit is fetched again."""
+    if job.source is None or not job.source.commit or job.state not in GOING or job.active:
+        return job
+    source = job.source.model_copy(update={"ref": job.source.commit, "commit": ""})
+    return job.model_copy(update={"source": source, "eligible": False})
 
 
 def fail(job: Job, message: str, at: datetime) -> Job:
@@ -179,7 +221,8 @@ def _again(job: Job, verb: Verb, names: set[str], at: datetime, request: str = "
     changes = {
         "state": JobState.SCHEDULED if scheduled else JobState.PENDING,
         "run": job.run + 1,
-        "eligible": not scheduled and satisfied,
+        "eligible": not scheduled and satisfied and pipeline.fetched(job.source),
+        "source": job.source and job.source.model_copy(update={"failures": 0, "problem": "", "retry_at": None}),
         "started_at": None,
         "ended_at": None,
         "cancel_by": None,

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from codestory.contracts.api import (
     ChangeResources,
     ChangeStep,
     Health,
+    JobList,
     JobView,
     ResourceStatus,
     RetryJob,
@@ -27,14 +28,21 @@ from codestory.contracts.api import (
     Why,
 )
 from codestory.contracts.jobs import Job, Repository
+from codestory.contracts.listing import BulkRequest, BulkResult, BulkRetry, ListJobs
+from codestory.contracts.planning import PlanView
 from codestory.contracts.plans import PipelineConfig, StepPlan
+from codestory.contracts.snapshots import snapshot_id
 from codestory.contracts.values import OnFull
-from codestory_orchestrator import control, pipeline, submission
+from codestory.graph.health import GraphHealth
+from codestory_orchestrator import control, listing, pipeline, submission
+from codestory_orchestrator.bulk import Bulk
 from codestory_orchestrator.deployment import Deployment
 from codestory_orchestrator.errors import (
     ConfigInvalid,
     JobNotFound,
     OptionsTooLarge,
+    OutsideRoots,
+    QuotaExceeded,
     RepositoryRefused,
     ServiceUnavailable,
     StepNotFound,
@@ -42,16 +50,20 @@ from codestory_orchestrator.errors import (
     UnknownJob,
 )
 from codestory_orchestrator.feed import Feed
-from codestory_orchestrator.graph_health import GraphHealth
+from codestory_orchestrator.fetching.settings import FetchSettings
 from codestory_orchestrator.health_report import HealthReport
+from codestory_orchestrator.idempotency import Idempotency, Kind
+from codestory_orchestrator.planning import Planner
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.snapshots import Snapshots
 from codestory_orchestrator.store import JobStore, QueueEntry
 from codestory_orchestrator.throttling.holders import Holders
 from codestory_orchestrator.throttling.resources import Resources
-from codestory_orchestrator.verbs import LARGEST_JOB, Verbs
+from codestory_orchestrator.throttling.scale import Scale
+from codestory_orchestrator.verbs import LARGEST_JOB, Revisions, Verbs
 from codestory_orchestrator.why.explainer import Explainer
 
 log = telemetry.logger(__name__)
@@ -68,24 +80,52 @@ class Ingestion:
         feed: Feed,
         timers: Timers,
         deployment: Deployment,
+        snapshots: Snapshots,
+        fetching: FetchSettings,
         graph: GraphHealth,
         settings: OrchestratorSettings,
     ) -> None:
         self.bus, self.store, self.registry, self.reconciler, self.feed = bus, store, registry, reconciler, feed
         self.timers, self.deployment, self.settings = timers, deployment, settings
+        self.snapshots, self.fetching = snapshots, fetching
+        #: Told of a job whose repository is to be fetched. Set by who fetches.
+        self.on_fetch: Callable[[], None] = lambda: None
         self.verbs = Verbs(bus, store, registry, reconciler, settings)
+        self.verbs.snapshot_gone = snapshots.gone
+        self.bulk = Bulk(store, self.verbs, settings.bulk_in_flight)
         self.holding = Holders(bus, store, deployment.topology.limits)
         self.resources = Resources(bus, deployment.topology.limits, registry, self.holding, deployment.config)
         self.explainer = Explainer(bus, store, self.holding, feed, settings)
+        self.scale = Scale(bus, registry, settings.scale_seconds)
+        self.planner = Planner(
+            store,
+            registry,
+            deployment.topology.limits,
+            feed,
+            count_seconds=settings.plan_count_seconds,
+            gone=_gone,
+        )
         self.report = HealthReport(bus, deployment, self.resources, graph)
 
-    async def submit(self, request: SubmitJob, *, job_id: str = "", schedule: str = "", owner: str = "") -> JobView:
+    async def submit(
+        self, request: SubmitJob, *, job_id: str = "", schedule: str = "", owner: str = "", key: str = ""
+    ) -> JobView:
         """Make a job and start it, put it off, or stand it in line behind the others on its repository.
 
-        With a `job_id` that exists already: that job, as it is."""
+        With a `job_id` that exists already: that job, as it is. `key`: see `Idempotency`."""
         self._connected()
+        if key:
+            kind = Kind(lambda: new_id(self.bus.now()), self.store.forgotten)
+            return await Idempotency(self.bus).once(
+                request,
+                key=key,
+                owner=owner,
+                kind=kind,
+                make=lambda job_id: self.submit(request, job_id=job_id, schedule=schedule, owner=owner),
+            )
         if job_id and await self._exists(job_id):
             return await self.show(job_id)
+        self._refuse_beyond_quota(owner)
         repository, config, plan = await self._planned(request)
         deployed = await asyncio.to_thread(self._deployed, config) if request.pipeline else config
         at = self.bus.now()
@@ -105,6 +145,7 @@ class Ingestion:
                 later=submission.later(plan, deployed),
                 traceparent=telemetry.traceparent(span),
                 owner=owner,
+                source=submission.source(request, self.fetching),
             )
             if len(job.model_dump_json()) > LARGEST_JOB:
                 raise OptionsTooLarge
@@ -123,10 +164,34 @@ class Ingestion:
         await self._planned(request)
 
     async def _planned(self, request: SubmitJob) -> tuple[Repository, PipelineConfig, tuple[StepPlan, ...]]:
-        path = submission.allowed(Path(request.repository), self.settings.repository_roots)
-        repository = await asyncio.to_thread(_identify, path, request.name)
+        repository = await self._repository(request)
         config = request.pipeline or await asyncio.to_thread(self.deployment.config)
         return repository, config, submission.plan(request, config, self.registry.steps)
+
+    async def plan(self, request: SubmitJob) -> PlanView:
+        """What `submit` would make of it."""
+        self._connected()
+        repository, _, plan = await self._planned(request)
+        try:
+            return await self.planner.view(request, repository, plan)
+        except LOST as error:
+            raise ServiceUnavailable from error
+
+    async def lag(self, step: str) -> int:
+        return await self.scale.lag(step)
+
+    async def _repository(self, request: SubmitJob) -> Repository:
+        if source := submission.source(request, self.fetching):
+            return submission.elsewhere(source, request.name)
+        if snapshot_id(request.repository):
+            return await self.snapshots.repository(request.repository, request.name)
+        if self.settings.authenticates and not self.settings.repository_roots:
+            raise OutsideRoots(
+                "This service reads no directories of its own machine. Upload the repository (codestory ingest start "
+                "PATH --upload), name a git URL, or have CODESTORY_REPOSITORY_ROOTS set by whoever runs it."
+            )
+        path = submission.allowed(Path(request.repository), self.settings.repository_roots)
+        return await asyncio.to_thread(_identify, path, request.name)
 
     async def _put_off(self, job: Job) -> JobView:
         """Not in line yet, where it would hold up who comes before it: only its repository's name is bound."""
@@ -135,6 +200,8 @@ class Ingestion:
         with suppress(*LOST):
             await self.reconciler.mend(job)
             await self.reconciler.ready(job)  # the jobs that it comes after may have ended already
+        if job.source:
+            self.on_fetch()
         return await self._view(job)
 
     async def _start(self, job: Job) -> JobView:
@@ -169,7 +236,7 @@ class Ingestion:
             full = "another was faster"
             await self.store.change(job.id, lambda job: control.give_up(job, f"throttled: {full}", self.bus.now()))
             await self.verbs.cancel(job.id)
-            raise Throttled(full)
+            raise Throttled(full, made=True)
         with suppress(*LOST):
             rest = [command for command, done in zip(commands, admitted, strict=True) if not done]
             await dispatcher.send(begun, rest)
@@ -194,12 +261,26 @@ class Ingestion:
         if unknown := [job_id for job_id in job_ids if await self.store.read(job_id, fresh=False) is None]:
             raise UnknownJob(unknown)
 
+    def _refuse_beyond_quota(self, owner: str) -> None:
+        """As far as this process has heard: jobs that come at the same moment may be a few more."""
+        quota = self.settings.unfinished_jobs_per_owner
+        if quota and owner and sum(job.owner == owner for job in self.store.unfinished()) >= quota:
+            raise QuotaExceeded(owner, quota)
+
     def _deployed(self, config: PipelineConfig) -> PipelineConfig:
         """The deployment's pipeline, which knows what builds on a step that a request runs alone."""
         try:
             return self.deployment.config()
         except ConfigInvalid:
             return config
+
+    async def owner(self, job_id: str) -> str | None:
+        """Whose job it is, which never changes; None: there is no such job."""
+        try:
+            found = await self.store.read(job_id, fresh=False)
+        except LOST as error:
+            raise ServiceUnavailable from error
+        return found[0].owner if found else None
 
     async def show(self, job_id: str) -> JobView:
         try:
@@ -210,10 +291,12 @@ class Ingestion:
         except LOST as error:
             raise ServiceUnavailable from error
 
-    async def list_jobs(self, limit: int) -> list[JobView]:
+    async def list_jobs(self, query: ListJobs, owner: str | None = None) -> JobList:
         self._connected()
         try:
-            return [await self.feed.view(job, revision) for job, revision in self.store.newest(limit)]
+            page = listing.page(await self.store.all(), query, owner)
+            found = filter(None, map(self.store.remembered, page.ids))
+            return JobList(jobs=tuple([await self.feed.view(*each) for each in found]), next=page.next)
         except LOST as error:
             raise ServiceUnavailable from error
 
@@ -224,28 +307,40 @@ class Ingestion:
                 return view
         raise StepNotFound(job_id, step, [view.name for view in job.steps])
 
-    async def cancel(self, job_id: str) -> JobView:
-        await self.verbs.cancel(job_id)
+    async def cancel(self, job_id: str, revisions: Revisions = None) -> JobView:
+        await self.verbs.cancel(job_id, revisions)
         return await self.show(job_id)
 
-    async def stop(self, job_id: str) -> JobView:
-        await self.verbs.stop(job_id)
+    async def stop(self, job_id: str, revisions: Revisions = None) -> JobView:
+        await self.verbs.stop(job_id, revisions)
         return await self.show(job_id)
 
-    async def resume(self, job_id: str) -> JobView:
-        await self.verbs.resume(job_id)
+    async def resume(self, job_id: str, revisions: Revisions = None) -> JobView:
+        await self.verbs.resume(job_id, revisions)
         return await self.show(job_id)
 
-    async def retry(self, job_id: str, request: RetryJob) -> JobView:
-        await self.verbs.retry(job_id, request)
+    async def retry(self, job_id: str, request: RetryJob, revisions: Revisions = None) -> JobView:
+        await self.verbs.retry(job_id, request, revisions)
         return await self.show(job_id)
 
-    async def change(self, job_id: str, request: ChangeJob) -> JobView:
-        await self.verbs.change(job_id, request)
+    async def change(self, job_id: str, request: ChangeJob, revisions: Revisions = None) -> JobView:
+        await self.verbs.change(job_id, request, revisions)
         return await self.show(job_id)
 
-    async def why(self, job_id: str) -> Why:
-        return await self.explainer.why(job_id)
+    async def cancel_all(self, request: BulkRequest, owner: str | None = None) -> BulkResult:
+        self._connected()
+        return await self.bulk.cancel(request, owner)
+
+    async def stop_all(self, request: BulkRequest, owner: str | None = None) -> BulkResult:
+        self._connected()
+        return await self.bulk.stop(request, owner)
+
+    async def retry_all(self, request: BulkRetry, owner: str | None = None) -> BulkResult:
+        self._connected()
+        return await self.bulk.retry(request, owner)
+
+    async def why(self, job_id: str, owner: str | None = None) -> Why:
+        return await self.explainer.why(job_id, owner)
 
     def watch(self, job_id: str) -> AsyncIterator[StatusMessage]:
         return self.feed.watch(job_id)
@@ -256,8 +351,12 @@ class Ingestion:
     async def change_resources(self, request: ChangeResources) -> ResourceStatus:
         return await self.resources.change(request)
 
-    async def holders(self) -> api.Holders:
-        return await self.resources.holders()
+    async def holders(self, owner: str | None = None) -> api.Holders:
+        held = await self.resources.holders()
+        try:
+            return held if owner is None else await self.explainer.only_own(held, owner)
+        except LOST as error:
+            raise ServiceUnavailable from error
 
     async def resource_limits(self) -> list[TagStatus]:
         return await self.resources.tags()

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from codestory import cancelling, telemetry
 from codestory.bus import Bus
 from codestory.graph.settings import GraphSettings
-from codestory_orchestrator.api import ApiSettings, create_app
+from codestory_orchestrator.api import LOOPBACK_HOSTS, ApiSettings, create_app
 from codestory_orchestrator.orchestrator import Orchestrator
 from codestory_orchestrator.settings import OrchestratorSettings
 
@@ -40,14 +40,30 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
         server.should_exit = True
         codes.append(1)
 
+    orchestrator.door.announce()
     codes: list[int] = []
+    anywhere = () if settings.on_loopback else ("*",)
     api = ApiSettings(
+        allowed_hosts=settings.allowed_hosts or anywhere or LOOPBACK_HOSTS,
+        cors_origins=settings.cors_origins,
+        metrics_public=settings.on_loopback if settings.metrics_public is None else settings.metrics_public,
         ws_heartbeat_seconds=settings.ws_heartbeat_seconds,
         ws_send_seconds=settings.ws_send_seconds,
+        sse_retry_seconds=settings.sse_retry_seconds,
+        snapshot_part_bytes=settings.snapshot_part_bytes,
     )
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(orchestrator.ingestion, api, lifespan, schedules=orchestrator.schedules),
+            create_app(
+                orchestrator.ingestion,
+                api,
+                lifespan,
+                schedules=orchestrator.schedules,
+                history=orchestrator.history,
+                door=orchestrator.door,
+                repositories=orchestrator.repositories,
+                snapshots=orchestrator.snapshots,
+            ),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -60,13 +76,18 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
     return codes[0] if codes else int(not server.started)
 
 
+def _setting(location: tuple[int | str, ...]) -> str:
+    """Nothing for what is wrong with several of them together."""
+    return f"CODESTORY_{'_'.join(map(str, location)).upper()}: " if location else ""
+
+
 def main(before_write: Callable[[str], None] = lambda _: None) -> None:
     try:
         settings = OrchestratorSettings()
     except ValidationError as error:
         sys.exit(
             "\n".join(
-                f"codestory-orchestrator: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+                f"codestory-orchestrator: {_setting(e['loc'])}{e['msg'].removeprefix('Value error, ')}"
                 for e in error.errors()
             )
         )

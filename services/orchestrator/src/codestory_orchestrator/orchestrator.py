@@ -11,21 +11,31 @@ import nats.js.errors
 
 from codestory import cancelling, telemetry
 from codestory.bus import LOST, ORCHESTRATOR, Bus, BusLost
+from codestory.graph.health import GraphHealth
 from codestory.graph.settings import GraphSettings
 from codestory.puller import Puller
+from codestory_orchestrator.access.door import Door
+from codestory_orchestrator.access.tickets import Tickets
+from codestory_orchestrator.deletions import Deletions
 from codestory_orchestrator.deployment import Deployment
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.feed import Feed
-from codestory_orchestrator.graph_health import GraphHealth
+from codestory_orchestrator.fetching.fetcher import Fetcher
+from codestory_orchestrator.fetching.settings import FetchSettings
 from codestory_orchestrator.handlers import Handlers
+from codestory_orchestrator.history.history import History
 from codestory_orchestrator.ingestion import Ingestion
+from codestory_orchestrator.operators import Operators
+from codestory_orchestrator.operators.verbs import Desk
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.replicas import Replicas
+from codestory_orchestrator.repositories import Repositories
 from codestory_orchestrator.retention import Retention
 from codestory_orchestrator.scheduling.schedules import Schedules
 from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.snapshots import Snapshots
 from codestory_orchestrator.store import JobStore
 from codestory_orchestrator.throttling.limits import Limits
 from codestory_orchestrator.topology import Topology
@@ -51,6 +61,9 @@ class Orchestrator:
         self.feed = Feed(bus, self.store, settings.stalled_seconds)
         self.graph = GraphHealth(graph)
         self.deployment = Deployment(bus, self.registry, self.topology, settings)
+        self.snapshots = Snapshots(bus, self.store, settings)
+        fetching = FetchSettings()
+        self.fetcher = Fetcher(bus, self.store, self.snapshots, self.reconciler, fetching, me=me)
         self.ingestion = Ingestion(
             bus=bus,
             store=self.store,
@@ -59,12 +72,24 @@ class Orchestrator:
             feed=self.feed,
             timers=self.timers,
             deployment=self.deployment,
+            snapshots=self.snapshots,
+            fetching=fetching,
             graph=self.graph,
             settings=settings,
         )
+        self.ingestion.on_fetch = self.fetcher.ring
         self.schedules = Schedules(bus, self.store, self.timers, self.ingestion, self.reconciler.due)
         self.reconciler.on_timers = self.schedules.mend
+        self.deletions = Deletions(
+            bus, self.store, self.registry, self.reconciler, graph=graph, settings=settings, me=me
+        )
+        self.repositories = Repositories(self.store, self.deletions, graph, settings)
+        self.reconciler.on_deletions = self.deletions.mend
+        self.history = History(bus, self.store, settings)
+        self.operators = Operators(bus, Desk(self.ingestion, self.schedules, self.history), settings)
         self.replicas = Replicas(bus, me, self.deployment.config)
+        self.door = Door(settings, Tickets(bus, settings.tickets_seconds))
+        self.ingestion.report.access = self.door.check
         self.ingestion.report.differing = lambda: self.replicas.differing
 
     async def run(self) -> None:
@@ -82,6 +107,7 @@ class Orchestrator:
         await self.handlers.start(await Puller(bus, "EVENTS", ORCHESTRATOR).start())
         await self.schedules.start()
         bus.epoch = await bus.current_epoch()
+        await self.operators.start()
         log.info("orchestrator.ready", namespace=self.settings.namespace, steps=sorted(self.registry.steps))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.registry.watch())
@@ -92,12 +118,18 @@ class Orchestrator:
                 self.dispatcher.dispatch,
                 self.reconciler.reconcile,
                 self.retention.forget_old,
+                self.snapshots.forget_old,
+                self.fetcher.fetch_due,
             ):
                 group.create_task(self._forever(work))
 
     async def close(self) -> None:
+        await self.door.close()
+        await self.fetcher.close()
         await self.dispatcher.close()
+        await self.deletions.close()
         await self.bus.close()
+        await self.repositories.close()
         await self.graph.close()
 
     async def _declare(self) -> None:
@@ -114,6 +146,7 @@ class Orchestrator:
     async def _welcome(self, step: str) -> None:
         await self.deployment.tune(step)
         await self.dispatcher.serve(step)
+        await self.operators.serve(step)
 
     async def _back(self) -> None:
         """Reconnected: hear what was said meanwhile. An empty broker is the reconciler's business."""

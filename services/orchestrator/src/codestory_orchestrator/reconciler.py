@@ -54,6 +54,8 @@ class Reconciler:
         self.on_unheard: Callable[[str, Stored], Awaitable[None]] | None = None
         #: Told each round which timers the server has. Set by who keeps the schedules.
         self.on_timers: Callable[[set[str]], Awaitable[None]] | None = None
+        #: Asked each round. Set by who deletes repositories.
+        self.on_deletions: Callable[[], Awaitable[None]] | None = None
 
     async def reconcile(self) -> None:
         await self.round()
@@ -69,6 +71,8 @@ class Reconciler:
             await self.dispatcher.sweep(step, job_id)
         await self._mend_all()
         await self._mend_queues()
+        if self.on_deletions:
+            await self.on_deletions()
         await self.dispatcher.tend()
         advisories = await self.bus.js.stream_info(self.bus.stream("ADVISORIES"))
         telemetry.DEAD_LETTERS.set(advisories.state.messages)
@@ -249,7 +253,8 @@ class Reconciler:
     async def _start_first(self, queue: RepositoryQueue | None) -> None:
         """Begin the first job in a repository's queue, unless it has begun."""
         for _ in range(TRIES):
-            found = await self.store.read(queue.jobs[0]) if queue and queue.jobs else None
+            free = queue and queue.jobs and not queue.deletion
+            found = await self.store.read(queue.jobs[0]) if queue and free else None
             if not found or not queue or not queue.holds(found[0].id, found[0].run):
                 return  # or it stands there for an earlier run, and whoever ends that one puts it out of the line
             job, commands = pipeline.begin(found[0], self.bus.now())

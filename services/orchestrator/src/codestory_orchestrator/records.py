@@ -20,6 +20,15 @@ class Records:
         found = await self.bus.value("jobs", key)
         return (found.data, found.sequence) if found else None
 
+    async def removed(self, key: str) -> bool:
+        """There was one, and it is gone. Known for MARKER_SECONDS."""
+        return await self.mark(key) > 0
+
+    async def mark(self, key: str) -> int:
+        """The revision after which a record that was removed may be written anew. 0: it leaves no mark any more."""
+        last = await self.bus.last("KV_jobs", self.bus.key("jobs", key))
+        return last.sequence if last and "KV-Operation" in last.headers else 0
+
     async def write(self, key: str, data: bytes, revision: int, *, what: str) -> int | None:
         """The new revision. None: somebody else changed it first."""
         try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
@@ -37,6 +38,7 @@ class Registry:
 
     async def start(self) -> None:
         await self.bus.nc.subscribe(self.bus.subject("live", "workers", ">"), cb=self._heard_of_worker)
+        await self.bus.nc.subscribe(self.bus.subject("gone", "*", "*"), cb=self._heard_of_end)
         await self._mirror.start()
         await self.update()
 
@@ -102,6 +104,17 @@ class Registry:
     async def _heard_of_worker(self, msg: Msg) -> None:
         step = msg.subject.split(".")[-2]
         if step in self._known and step not in self._living:
+            self._living_until = 0.0
+
+    async def _heard_of_end(self, msg: Msg) -> None:
+        """A worker has ended in good order. Who hears of none finds it gone a little later, by the age of its key."""
+        *_, step, worker = msg.subject.split(".")
+        self._living_until = 0.0
+        self.bus.in_background(self._forget_worker(step, worker))
+
+    async def _forget_worker(self, step: str, worker: str) -> None:
+        with suppress(*LOST):
+            await self.bus.purge("KV_workers", self.bus.key("workers", f"{step}.{worker}"))
             self._living_until = 0.0
 
 

@@ -1,20 +1,26 @@
 """Everything that two deployments of the orchestrator may set differently."""
 
-from ipaddress import ip_address
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from codestory.bus import BusSettings
+from codestory.bus_settings import BusSettings
+from codestory_orchestrator.access.loopback import is_loopback
+from codestory_orchestrator.access.settings import AccessSettings
+from codestory_orchestrator.records import MARKER_SECONDS
 
 
-class OrchestratorSettings(BusSettings):
+class OrchestratorSettings(AccessSettings, BusSettings):
     """Prefix CODESTORY_. Seconds, where a name says so."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=0, le=65535)
     pipeline_config: Path = Path("pipeline_config.yml")
-    #: Repositories must lie below one of these, a JSON list. Empty: anywhere, as this machine's own user.
+    #: Names in `Host` that are answered, a JSON list; `*`: any. Empty: on loopback its own names; elsewhere any, since
+    #: nobody is served without a key there.
+    allowed_hosts: tuple[str, ...] = ()
+    #: Repositories must lie below one of these, a JSON list. Empty: without authentication anywhere, as this machine's
+    #: own user; with it nowhere: then they are uploaded, or cloned.
     repository_roots: tuple[Path, ...] = ()
     #: Steps admitted at once, over all jobs. Taken when the stream is made and when this changes; set live it stays.
     resource_max_tokens: int = Field(default=4, ge=1, le=100_000)
@@ -38,25 +44,60 @@ class OrchestratorSettings(BusSettings):
     jobs_max_count: int = Field(default=5000, ge=0)
     #: How often that is looked after.
     retention_seconds: float = Field(default=60.0, gt=0)
+    #: So long a request with the same Idempotency-Key is taken for the same. A removed record is remembered for a day.
+    idempotency_seconds: float = Field(default=86_400, gt=0, le=MARKER_SECONDS)
+    #: Of one request for many jobs, so many are asked at a time.
+    bulk_in_flight: int = Field(default=8, ge=1, le=100)
     #: What the event history and the logs keep. The server sets so many bytes aside, for the snapshots too.
     events_max_age_seconds: float = 30 * 86_400
     events_max_bytes: int = 256 * 1024 * 1024
     logs_max_age_seconds: float = 7 * 86_400
     logs_max_bytes: int = 256 * 1024 * 1024
-    #: What the store of uploaded repositories keeps.
-    snapshots_max_age_seconds: float = 7 * 86_400
+    #: Whoever follows a job's history is sent so many events or lines at a time.
+    history_batch: int = Field(default=200, ge=1, le=1000)
+    #: And so many bytes, a single larger one excepted: what each of them costs in memory. So also of a page.
+    history_batch_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+    #: For whoever follows it is looked so often, even if nothing says that there is more.
+    history_poll_seconds: float = Field(default=2.0, gt=0)
+    #: What the store of uploaded and fetched repositories keeps. One that no job has asked for in so long goes, unless
+    #: a job that has not ended needs it.
+    snapshots_max_age_seconds: float = Field(default=7 * 86_400, gt=0)
     snapshots_max_bytes: int = 1024 * 1024 * 1024
+    #: How often that is looked after.
+    snapshots_sweep_seconds: float = Field(default=600.0, gt=0)
+    #: One part of an upload. Ours have 8 MB at most.
+    snapshot_part_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
     #: A running step that has said nothing new for so long is called stalled, and what it was at is named.
     stalled_seconds: float = Field(default=60.0, gt=0)
-    ws_heartbeat_seconds: float = 15.0
+    #: Who works on the deletion of a repository and has not been heard of for so long is gone; another takes it over.
+    deletion_takeover_seconds: float = Field(default=15.0, gt=0)
+    #: A question about repositories is answered within this, or with "the graph is away".
+    repositories_graph_seconds: float = Field(default=5.0, gt=0)
+    #: How old the answer to a scaler's question may be.
+    scale_seconds: float = Field(default=1.0, ge=0)
+    #: A plan counts the repository's files for so long at most.
+    plan_count_seconds: float = Field(default=3.0, gt=0)
+    #: Requests of operators over NATS: so many are worked on at once, and so large may one be.
+    operators_in_flight: int = Field(default=32, ge=1)
+    operators_max_body_bytes: int = Field(default=256 * 1024, ge=1024)
+    #: Who listens hears something at least this often; so soon it ends for a key or token that does not count any more.
+    ws_heartbeat_seconds: float = Field(default=15.0, gt=0, le=60)
     ws_send_seconds: float = 10.0
+    #: A browser whose event stream breaks off comes back after so long.
+    sse_retry_seconds: float = Field(default=1.0, ge=0)
     log_level: str = "INFO"
 
+    @property
+    def on_loopback(self) -> bool:
+        return is_loopback(self.host)
+
     @model_validator(mode="after")
-    def _loopback_only(self) -> "OrchestratorSettings":
-        """There is no authentication yet, so nothing but this machine may reach the API."""
-        if self.host != "localhost" and not ip_address(self.host).is_loopback:
+    def _who_may_ask(self) -> "OrchestratorSettings":
+        if not self.on_loopback and not self.authenticates:
             raise ValueError(
-                f"CODESTORY_HOST={self.host} is not a loopback address; without authentication only 127.0.0.1 is served"
+                f"CODESTORY_HOST={self.host} is more than this machine, and nobody would have to say who they are. "
+                "Make a key with `codestory auth keys create --owner NAME --role admin --file keys.json` and set "
+                "CODESTORY_API_KEYS_FILE=keys.json, or set CODESTORY_OIDC_ISSUER and CODESTORY_OIDC_AUDIENCE; "
+                "or stay on 127.0.0.1"
             )
         return self

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import JobState, Priority
@@ -23,6 +24,11 @@ class Sketch:
     #: The active steps, and since when the command of each has waited.
     active: tuple[tuple[str, datetime | None], ...]
     ended_at: datetime | None
+    created_at: datetime
+    repository_name: str
+    steps: tuple[str, ...]
+    owner: str
+    schedule: str
 
 
 def sketch(job: Job, revision: int) -> Sketch:
@@ -38,4 +44,15 @@ def sketch(job: Job, revision: int) -> Sketch:
         after=job.after,
         active=tuple((sys.intern(step), pipeline.waits_since(job, step)) for step in job.active),
         ended_at=(job.ended_at or job.created_at) if job.state.ended else None,
+        created_at=job.created_at,
+        repository_name=job.repository.name,
+        steps=_shared(tuple(step.name for step in job.plan)),
+        owner=sys.intern(job.owner),
+        schedule=sys.intern(job.schedule),
     )
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Most jobs have the same steps: one tuple for all."""
+    return names

@@ -13,7 +13,7 @@ from codestory.contracts.jobs import Job, Repository
 from codestory.contracts.values import JobState, Priority, Value
 from codestory.mirror import Mirror
 from codestory_orchestrator import control
-from codestory_orchestrator.errors import JobNotFound, NameTaken
+from codestory_orchestrator.errors import ChangedMeanwhile, JobNotFound, NameTaken
 from codestory_orchestrator.records import TRIES, Records
 from codestory_orchestrator.sketches import Sketch, sketch
 
@@ -35,12 +35,28 @@ class QueueEntry(Value):
     run: int = 1
 
 
+class Deletion(Value):
+    """A repository is being taken out of the graph. `at` tells one deletion from another."""
+
+    at: datetime
+    #: Which orchestrator works on it, and when it last said so.
+    worker: str = ""
+    seen_at: datetime
+    #: Nodes and relationships that have gone since that one took it over.
+    removed: int = 0
+    #: Why it does not go on; it is tried again.
+    problem: str = ""
+
+
 class RepositoryQueue(Value):
     """A repository's name, bound to where it comes from, and the jobs on it in the order in which they run."""
 
     name: str
+    #: Empty: bound to nothing; the graph alone knew it when its deletion began.
     origin: str
     entries: tuple[QueueEntry, ...] = ()
+    #: As long as it is there no job begins; those that come meanwhile stand in line.
+    deletion: Deletion | None = None
 
     @property
     def jobs(self) -> list[str]:
@@ -127,13 +143,17 @@ class JobStore:
             self.on_ended(job)
         return True
 
-    async def change(self, job_id: str, how: Callable[[Job], Job]) -> Job:
-        """Apply `how` to the record as it is now. Raises what `how` raises, and JobNotFound."""
+    async def change(self, job_id: str, how: Callable[[Job], Job], *, revisions: frozenset[int] | None = None) -> Job:
+        """Apply `how` to the record as it is now. Raises what `how` raises, and JobNotFound.
+
+        `revisions`: only to one of these; otherwise raises ChangedMeanwhile."""
         for _ in range(TRIES):
             found = await self.read(job_id)
             if not found:
                 raise JobNotFound(job_id)
             job, revision = found
+            if revisions is not None and revision not in revisions:
+                raise ChangedMeanwhile(f"job {job_id}")
             changed = how(job)
             if changed == job or await self.write(changed, revision):
                 return changed
@@ -146,6 +166,21 @@ class JobStore:
     def ended(self) -> list[tuple[datetime, str, int]]:
         """The jobs that have ended: when, and their revisions."""
         return [(job.ended_at, job.id, job.revision) for job in self._all() if job.ended_at]
+
+    async def all(self) -> Collection[Sketch]:
+        """Of every job that had been recorded when this was called, by whichever orchestrator."""
+        await self.mirror.catch_up()
+        return self._all()
+
+    def remembered(self, job_id: str) -> tuple[Job, int] | None:
+        """The record and its revision, as far as this process has heard."""
+        found = self.mirror.get(job_id)
+        job = self._job(job_id, found[1]) if found else None
+        return (job, found[0]) if found and job else None
+
+    async def forgotten(self, job_id: str) -> bool:
+        """There was such a job, and it was removed. Known for as long as a removed record leaves a mark."""
+        return await self._records.removed(job_id)
 
     def _all(self) -> Collection[Sketch]:
         found: dict[str, Sketch] = {}
@@ -195,12 +230,12 @@ class JobStore:
                 continue  # what is remembered may act, but not refuse
             queue = before or RepositoryQueue(name=repository.name, origin=origin)
             if queue.origin != origin:
-                if queue.entries or not moved(queue.origin):
+                if queue.origin and (queue.entries or not moved(queue.origin)):
                     raise NameTaken(repository.name, queue.origin)
                 queue = queue.model_copy(update={"origin": origin})
             if entry and not queue.holds(entry.job, entry.run):
                 queue = queue.having(entry, self.age_seconds)
-            first = entry is not None and queue.jobs[0] == entry.job
+            first = entry is not None and queue.jobs[0] == entry.job and queue.deletion is None
             if queue == before or await self._write_queue(repository.id, queue, revision):
                 return first
         raise BusLost(f"the queue of {repository.name} does not hold still")
@@ -234,6 +269,24 @@ class JobStore:
     async def queue(self, repository_id: str) -> RepositoryQueue | None:
         return (await self._queue(repository_id))[1]
 
+    async def change_queue(
+        self, repository_id: str, how: Callable[[RepositoryQueue | None], RepositoryQueue | None]
+    ) -> RepositoryQueue | None:
+        """Apply `how` to it as it is now. None: the name is bound to nothing. Raises what `how` raises."""
+        for _ in range(TRIES):
+            revision, queue = await self._queue(repository_id)
+            changed = how(queue)
+            if changed == queue:
+                return queue
+            if changed:
+                if await self._write_queue(repository_id, changed, revision):
+                    return changed
+                continue
+            with suppress(Refused):
+                await self._records.remove(QUEUE + repository_id, revision=revision, what="unbind")
+                return None
+        raise BusLost(f"the queue of {repository_id} does not hold still")
+
     def waits_for(self, job: Job) -> tuple[str, ...]:
         """The jobs that stand before this one in its repository's queue, as far as this process has heard."""
         queue = self.remembered_queue(job.repository.id)
@@ -253,12 +306,31 @@ class JobStore:
             if key.startswith(QUEUE) and b'"entries"' in value
         }
 
+    def bindings(self) -> dict[str, RepositoryQueue]:
+        """Every repository whose name is bound, by id, as far as this process has heard."""
+        return {
+            key.removeprefix(QUEUE): RepositoryQueue.model_validate_json(value)
+            for key, (_, value) in self.mirror.entries.items()
+            if key.startswith(QUEUE)
+        }
+
+    def deletions(self) -> dict[str, Deletion]:
+        """Those that are being deleted, by id, as far as this process has heard."""
+        return {
+            key.removeprefix(QUEUE): queue.deletion
+            for key, (_, value) in self.mirror.entries.items()
+            if key.startswith(QUEUE) and b'"deletion"' in value
+            if (queue := RepositoryQueue.model_validate_json(value)).deletion
+        }
+
     async def _queue(self, repository_id: str, *, fresh: bool = True) -> tuple[int, RepositoryQueue | None]:
         if not fresh:
             remembered = self.mirror.get(QUEUE + repository_id)
             return (remembered[0], RepositoryQueue.model_validate_json(remembered[1])) if remembered else (0, None)
         found = await self._records.read(QUEUE + repository_id)
-        return (found[1], RepositoryQueue.model_validate_json(found[0])) if found else (0, None)
+        if not found:  # the mark of one that was removed has a revision too
+            return await self._records.mark(QUEUE + repository_id), None
+        return found[1], RepositoryQueue.model_validate_json(found[0])
 
     async def _write_queue(self, repository_id: str, queue: RepositoryQueue, revision: int) -> bool:
         return await self._records.write(QUEUE + repository_id, encoded(queue), revision, what="queue") is not None

@@ -13,9 +13,12 @@ from pydantic import JsonValue
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from codestory import repository_identity
 from codestory.contracts.api import RetryJob, StepInfo, SubmitJob
-from codestory.contracts.jobs import Job
+from codestory.contracts.jobs import Job, Repository, Source
 from codestory.contracts.plans import Options, PipelineConfig, StepPlan
+from codestory.contracts.snapshots import snapshot_id
+from codestory.contracts.values import OnFull
 from codestory.pipeline_rules import broken
 from codestory_orchestrator import control
 from codestory_orchestrator.errors import (
@@ -27,6 +30,8 @@ from codestory_orchestrator.errors import (
     UnknownOption,
     UnknownStep,
 )
+from codestory_orchestrator.fetching import addresses
+from codestory_orchestrator.fetching.settings import FetchSettings
 
 #: The option of a step for how much of one run it does at once.
 PARALLEL = "parallel"
@@ -48,6 +53,36 @@ def allowed(path: Path, roots: tuple[Path, ...]) -> Path:
     if roots and not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
         raise OutsideRoots
     return real
+
+
+def source(request: SubmitJob, settings: FetchSettings) -> Source | None:
+    """Where the repository is to be fetched from; None: it is at hand."""
+    named = request.repository
+    if snapshot_id(named) or not repository_identity.is_elsewhere(named):
+        if request.ref or request.credential:
+            raise RepositoryRefused("`ref` and `credential` belong to a git address, and this repository has none.")
+        return None
+    try:
+        address = addresses.parse(named)
+        addresses.check(address, request.ref or "", request.credential or "", settings)
+    except addresses.BadGitAddress as error:
+        raise RepositoryRefused(f"The git address {error}.") from error
+    if request.on_full is OnFull.FAIL:
+        raise RepositoryRefused("A repository that is to be fetched cannot start at once: leave out `on_full`.")
+    return Source(url=address.url, ref=request.ref or "", credential=request.credential or "")
+
+
+def elsewhere(source: Source, name: str | None) -> Repository:
+    """What a repository is called that is yet to be fetched."""
+    folder = source.url.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    try:
+        chosen, url = repository_identity.stated(name, url=source.url, otherwise=folder)
+    except repository_identity.RepositoryError as error:
+        raise RepositoryRefused(f"The repository: {error}.") from error
+    origin = "" if url else source.url[:300]
+    return Repository(
+        id=repository_identity.repository_id(chosen), name=chosen, path=source.url, url=url, origin=origin
+    )
 
 
 def plan(request: SubmitJob, config: PipelineConfig, known: Mapping[str, StepInfo]) -> tuple[StepPlan, ...]:

@@ -15,6 +15,7 @@ from codestory.contracts.api import (
     Check,
     Health,
     Holders,
+    JobList,
     JobView,
     Problem,
     ResourceStatus,
@@ -27,11 +28,14 @@ from codestory.contracts.api import (
     Why,
 )
 from codestory.contracts.jobs import Repository
+from codestory.contracts.listing import BulkRequest, BulkResult, BulkRetry, ListJobs
+from codestory.contracts.planning import PlannedStep, PlanView
 from codestory.contracts.values import JobState, Priority, StepState, now
 from codestory_orchestrator import errors
 from codestory_orchestrator.api import ApiSettings, create_app
 
 JOB = "0123456789abcdef"
+MADE, REVISION = now(), 7
 ASK = {"repository": "/srv/shop"}
 
 
@@ -43,10 +47,11 @@ def view(state: JobState = JobState.PENDING) -> JobView:
         state=state,
         priority=Priority.DEFAULT,
         run=1,
-        created_at=now(),
+        created_at=MADE,
         steps=(),
         complete=False,
         gaps=0,
+        revision=REVISION,
     )
 
 
@@ -61,7 +66,17 @@ class ScriptedIngestion:
         self.asked: list[SubmitJob] = []
         #: By each submission: the id that was wished for, and the owner.
         self.named: list[tuple[str, str]] = []
-        self.limits: list[int] = []
+        #: Of jobs; JOB is nobody's.
+        self.whose: dict[str, str] = {}
+        #: Whose alone was asked for.
+        self.owned: list[str | None] = []
+        #: By each submission: its Idempotency-Key.
+        self.keys: list[str] = []
+        #: By each request for many jobs: whose.
+        self.owners: list[str | None] = []
+        self.listed: list[tuple[ListJobs, str | None]] = []
+        #: By each verb: the revisions that it was asked of.
+        self.revisions: list[frozenset[int] | None] = []
         self.said: list[BaseModel] = []
         self.state = JobState.CANCELLING
         self.is_ready = True
@@ -72,44 +87,70 @@ class ScriptedIngestion:
             raise self.fails
         return answer
 
-    async def submit(self, request: SubmitJob, *, job_id: str = "", owner: str = "") -> JobView:
+    async def submit(self, request: SubmitJob, *, job_id: str = "", owner: str = "", key: str = "") -> JobView:
         self.asked.append(request)
+        self.keys.append(key)
         self.named.append((job_id, owner))
         return self._answer(view())
+
+    async def owner(self, job_id: str) -> str | None:
+        return self.whose.get(job_id, "" if job_id == JOB else None)
 
     async def show(self, job_id: str) -> JobView:
         if job_id != JOB:
             raise errors.JobNotFound(job_id)
         return self._answer(view())
 
-    async def list_jobs(self, limit: int) -> list[JobView]:
-        self.limits.append(limit)
-        return self._answer([view()])
+    async def list_jobs(self, query: ListJobs, owner: str | None = None) -> JobList:
+        self.listed.append((query, owner))
+        return self._answer(JobList(jobs=(view(),), next="next" if query.limit == 1 else None))
 
-    async def cancel(self, job_id: str) -> JobView:
-        await self.show(job_id)
+    async def cancel(self, job_id: str, revisions: frozenset[int] | None = None) -> JobView:
+        await self._on_condition(job_id, revisions)
         return self._answer(view(self.state))
+
+    async def _on_condition(self, job_id: str, revisions: frozenset[int] | None) -> JobView:
+        shown = await self.show(job_id)
+        self.revisions.append(revisions)
+        if revisions is not None and shown.revision not in revisions:
+            raise errors.ChangedMeanwhile(f"job {job_id}")
+        return shown
 
     async def show_step(self, job_id: str, step: str) -> StepView:
         await self.show(job_id)
         return self._answer(StepView(name=step, state=StepState.READY, attempt=1, retries=0, max_retries=3))
 
-    async def stop(self, job_id: str) -> JobView:
-        await self.show(job_id)
+    async def stop(self, job_id: str, revisions: frozenset[int] | None = None) -> JobView:
+        await self._on_condition(job_id, revisions)
         return self._answer(view(self.state))
 
-    async def resume(self, job_id: str) -> JobView:
-        return await self.show(job_id)
+    async def resume(self, job_id: str, revisions: frozenset[int] | None = None) -> JobView:
+        return await self._on_condition(job_id, revisions)
 
-    async def retry(self, job_id: str, request: RetryJob) -> JobView:
+    async def retry(self, job_id: str, request: RetryJob, revisions: frozenset[int] | None = None) -> JobView:
         self.said.append(request)
-        return await self.show(job_id)
+        return await self._on_condition(job_id, revisions)
 
-    async def change(self, job_id: str, request: ChangeJob) -> JobView:
+    async def change(self, job_id: str, request: ChangeJob, revisions: frozenset[int] | None = None) -> JobView:
         self.said.append(request)
-        return await self.show(job_id)
+        return await self._on_condition(job_id, revisions)
 
-    async def why(self, job_id: str) -> Why:
+    async def cancel_all(self, request: BulkRequest, owner: str | None = None) -> BulkResult:
+        return await self._bulk(request, owner)
+
+    async def stop_all(self, request: BulkRequest, owner: str | None = None) -> BulkResult:
+        return await self._bulk(request, owner)
+
+    async def retry_all(self, request: BulkRetry, owner: str | None = None) -> BulkResult:
+        return await self._bulk(request, owner)
+
+    async def _bulk(self, request: BulkRequest, owner: str | None) -> BulkResult:
+        self.said.append(request)
+        self.owners.append(owner)
+        return self._answer(BulkResult(matched=1, done=(JOB,)))
+
+    async def why(self, job_id: str, owner: str | None = None) -> Why:
+        self.owned.append(owner)
         await self.show(job_id)
         return self._answer(Why(job=job_id, state=JobState.RUNNING, text="It runs."))
 
@@ -117,7 +158,8 @@ class ScriptedIngestion:
         self.said.append(request)
         return self._answer(ResourceStatus(available_tokens=5, max_tokens=request.max_tokens))
 
-    async def holders(self) -> Holders:
+    async def holders(self, owner: str | None = None) -> Holders:
+        self.owned.append(owner)
         return self._answer(Holders(available_tokens=3, max_tokens=4, holders=()))
 
     async def resource_limits(self) -> list[TagStatus]:
@@ -136,6 +178,15 @@ class ScriptedIngestion:
 
     async def resource_status(self) -> ResourceStatus:
         return self._answer(ResourceStatus(available_tokens=3, max_tokens=4))
+
+    async def plan(self, request: SubmitJob) -> PlanView:
+        self.asked.append(request)
+        return self._answer(PlanView(repository=view().repository, steps=(PlannedStep(name="scan"),)))
+
+    async def lag(self, step: str) -> int:
+        if step != "scan":
+            raise errors.StepNotOffered(step, ["scan"])
+        return self._answer(3)
 
     async def steps(self) -> list[StepStatus]:
         return self._answer([StepStatus(name="scan", version="1", workers=2)])

@@ -12,6 +12,8 @@ from nats.js import api
 from codestory import telemetry
 from codestory.bus import DUE, ORCHESTRATOR, PRIORITIES, Bus
 from codestory.contracts.events import KINDS
+from codestory_orchestrator.access.tickets import BUCKET as TICKETS
+from codestory_orchestrator.access.tickets import KEPT_LONGER
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.throttling.limits import CONCURRENCY, FROM_SETTING, TOKENS, Limit, Limits
 
@@ -44,12 +46,13 @@ class Topology:
     async def declare(self) -> None:
         for config in self._streams():
             await self._stream(config)
-        for bucket in ("jobs", "cancel", "limits", "steps", "lease", "workers"):
-            await self._bucket(bucket)
         settings = self.settings
-        await self._object_store(
-            "snapshots", max_age=settings.snapshots_max_age_seconds, max_bytes=settings.snapshots_max_bytes
-        )
+        for bucket in ("jobs", "cancel", "limits", "steps", "lease"):
+            await self._bucket(bucket)
+        await self._bucket("workers", ttl=settings.presence_seconds)
+        await self._bucket("idempotency", ttl=settings.idempotency_seconds)
+        await self._bucket(TICKETS, ttl=settings.tickets_seconds + KEPT_LONGER)
+        await self._object_store("snapshots", max_age=0, max_bytes=settings.snapshots_max_bytes)
         kinds = [self.bus.subject("evt.*.*", kind) for kind in sorted(KINDS)]
         await self._consumer("EVENTS", ORCHESTRATOR, kinds, limit=1000)
         await self._consumer("READY", DUE, [self.bus.subject("due.>")], limit=1000)
@@ -94,12 +97,15 @@ class Topology:
                 max_bytes=settings.events_max_bytes,
                 allow_rollup_hdrs=True,  # of a step's progress only the newest is kept
                 republish=api.RePublish(src=bus.subject(">"), dest=bus.subject("live.>")),
+                allow_direct=True,  # to read the history of a job
             ),
             api.StreamConfig(
                 name=bus.stream("LOGS"),
                 subjects=[bus.subject("log.>")],
                 max_age=settings.logs_max_age_seconds,
                 max_bytes=settings.logs_max_bytes,
+                republish=api.RePublish(src=bus.subject("log.>"), dest=bus.subject("live.log.>"), headers_only=True),
+                allow_direct=True,
             ),
             api.StreamConfig(
                 name=bus.stream("ADVISORIES"), subjects=advisories, max_age=settings.events_max_age_seconds
@@ -125,9 +131,9 @@ class Topology:
             log.info("topology.updated", stream=wished.name, changes={k: str(v) for k, v in changes.items()})
             await self.bus.js.update_stream(now.evolve(**changes))
 
-    async def _bucket(self, bucket: str) -> None:
+    async def _bucket(self, bucket: str, ttl: float | None = None) -> None:
+        """`ttl`: seconds that it keeps a key."""
         name = self.bus.stream(bucket)
-        ttl = self.settings.presence_seconds if bucket == "workers" else None
         try:
             now = (await self.bus.js.stream_info(f"KV_{name}")).config
             if ttl and now.max_age != ttl:

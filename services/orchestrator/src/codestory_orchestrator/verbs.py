@@ -2,7 +2,7 @@
 
 What could not be done now, because the bus went away or this process dies, the reconciler does."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from codestory import telemetry
@@ -10,7 +10,7 @@ from codestory.bus import LOST, Bus, TooLarge
 from codestory.contracts.api import ChangeJob, RetryJob
 from codestory.contracts.jobs import Job
 from codestory_orchestrator import control, submission
-from codestory_orchestrator.errors import JobConflict, JobNotFound, OptionsTooLarge, ServiceUnavailable
+from codestory_orchestrator.errors import JobConflict, OptionsTooLarge, ServiceUnavailable
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
@@ -21,6 +21,9 @@ log = telemetry.logger(__name__)
 #: Bytes of the record of a job that is yet to run. It grows while it runs, and the bus takes a million.
 LARGEST_JOB = 256 * 1024
 
+#: Only if the record is at one of these; None: however it is.
+Revisions = frozenset[int] | None
+
 
 class Verbs:
     def __init__(
@@ -28,27 +31,35 @@ class Verbs:
     ) -> None:
         self.bus, self.store, self.registry, self.reconciler = bus, store, registry, reconciler
         self.settings = settings
+        #: Whether what was fetched for a job is not kept any more. Set by who keeps it.
+        self.snapshot_gone: Callable[[str], Awaitable[bool]] = _never
 
-    async def cancel(self, job_id: str) -> None:
+    async def cancel(self, job_id: str, revisions: Revisions = None) -> None:
         job = await self._change(
-            job_id, "cancel", lambda job: control.cancel(job, self.bus.now(), self.settings.cancel_grace_seconds)
+            job_id,
+            "cancel",
+            lambda job: control.cancel(job, self.bus.now(), self.settings.cancel_grace_seconds),
+            revisions,
         )
         with suppress(*LOST):
             await self.reconciler.mend(job, ended=True)
 
-    async def stop(self, job_id: str) -> None:
+    async def stop(self, job_id: str, revisions: Revisions = None) -> None:
         job = await self._change(
-            job_id, "stop", lambda job: control.stop(job, self.bus.now(), self.settings.cancel_grace_seconds)
+            job_id,
+            "stop",
+            lambda job: control.stop(job, self.bus.now(), self.settings.cancel_grace_seconds),
+            revisions,
         )
         with suppress(*LOST):
             await self.reconciler.mend(job, ended=True)
 
-    async def resume(self, job_id: str) -> None:
+    async def resume(self, job_id: str, revisions: Revisions = None) -> None:
         await self._tell_end(job_id)
-        job = await self._change(job_id, "resume", lambda job: control.resume(job, self.bus.now()))
-        await self._start(job)
+        again = await self._refetching(job_id, lambda job: control.resume(job, self.bus.now()))
+        await self._start(await self._change(job_id, "resume", again, revisions))
 
-    async def retry(self, job_id: str, request: RetryJob) -> None:
+    async def retry(self, job_id: str, request: RetryJob, revisions: Revisions = None) -> None:
         def again(job: Job) -> Job:
             plan = submission.replan(job, request, self.registry.steps)
             job = control.retry(job, request, plan, self.bus.now())
@@ -57,20 +68,34 @@ class Verbs:
             return job
 
         await self._tell_end(job_id)
-        await self._start(await self._change(job_id, "retry", again))
+        await self._start(await self._change(job_id, "retry", await self._refetching(job_id, again), revisions))
 
-    async def change(self, job_id: str, request: ChangeJob) -> None:
+    async def change(self, job_id: str, request: ChangeJob, revisions: Revisions = None) -> None:
         priority = request.priority
         if priority is None:
-            if not await self._read(job_id):
-                raise JobNotFound(job_id)
+            await self._change(job_id, "change", lambda job: job, revisions)
             return
-        job = await self._change(job_id, "change", lambda job: control.prioritise(job, priority, self.bus.now()))
+        job = await self._change(
+            job_id, "change", lambda job: control.prioritise(job, priority, self.bus.now()), revisions
+        )
         with suppress(*LOST):
             entry = QueueEntry(job=job.id, at=self.bus.now(), priority=priority, run=job.run)
             await self.store.move(job.repository.id, entry)
             for step in job.active:
                 await self.reconciler.reprioritise(job, step)
+
+    async def _refetching(self, job_id: str, how: Callable[[Job], Job]) -> Callable[[Job], Job]:
+        """`how`, and its repository is fetched again if need be."""
+        try:
+            gone = await self.snapshot_gone(job_id)
+        except LOST as error:
+            raise ServiceUnavailable from error
+
+        def again(job: Job) -> Job:
+            after = how(job)
+            return control.lost_snapshot(after) if gone and after.run > job.run else after
+
+        return again
 
     async def _start(self, job: Job) -> None:
         with suppress(*LOST):
@@ -86,15 +111,9 @@ class Verbs:
         except LOST as error:
             raise ServiceUnavailable from error
 
-    async def _read(self, job_id: str) -> bool:
+    async def _change(self, job_id: str, verb: str, how: Callable[[Job], Job], revisions: Revisions) -> Job:
         try:
-            return await self.store.read(job_id) is not None
-        except LOST as error:
-            raise ServiceUnavailable from error
-
-    async def _change(self, job_id: str, verb: str, how: Callable[[Job], Job]) -> Job:
-        try:
-            job = await self.store.change(job_id, how)
+            job = await self.store.change(job_id, how, revisions=revisions)
         except control.Conflict as conflict:
             raise JobConflict(job_id, str(conflict)) from conflict
         except TooLarge as error:
@@ -103,3 +122,7 @@ class Verbs:
             raise ServiceUnavailable from error
         log.info("job.asked", verb=verb, job_id=job_id, state=job.state, run=job.run, priority=job.priority)
         return job
+
+
+async def _never(_: str) -> bool:
+    return False

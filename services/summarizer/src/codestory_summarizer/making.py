@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from codestory.contracts.results import Gap
+from codestory.files.repository import Unreadable
 from codestory.graph import Node, Relationship
 from codestory.steps import StepError
-from codestory.steps.files import Unreadable
 from codestory_summarizer import extractive, keys, prompt, stored
 from codestory_summarizer.order import Plan, only_seen
 from codestory_summarizer.provider import Filtered, Provider, Unanswered, Usage

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
+from codestory.files import paths
 from codestory.graph import Label, RelationshipType
-from codestory.steps import StepError, paths
+from codestory.steps import StepError
 
 _SYMBOLS = (Label.CLASS, Label.FUNCTION, Label.METHOD)
 _PROPERTIES = ("qualified_name", "path", "language", "signature", "docstring", "sha256", "start_line", "end_line")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from codestory.contracts.results import Gap
+from codestory.files import paths
+from codestory.files.repository import Unreadable
 from codestory.graph import Label
-from codestory.steps import paths
-from codestory.steps.files import Unreadable
 from codestory_summarizer import keys, openings, withheld
 from codestory_summarizer.extractive import Extractive
 from codestory_summarizer.keys import Material

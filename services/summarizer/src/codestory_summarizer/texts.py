@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from codestory.steps.files import RepositoryFiles, Unreadable
+from codestory.files.repository import RepositoryFiles, Unreadable
 from codestory_summarizer import openings
 from codestory_summarizer.reading import Thing
 

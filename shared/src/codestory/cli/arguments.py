@@ -13,7 +13,7 @@ from codestory.cli.text import plain
 from codestory.client import Client, NotFound
 from codestory.contracts.api import JobView
 from codestory.contracts.plans import Options
-from codestory.repository_identity import identify
+from codestory.repository_identity import identify, is_elsewhere
 
 #: How many of the newest jobs are searched for one whose id begins as typed: the longest list that the API gives.
 SEARCHED = 200
@@ -78,6 +78,8 @@ def checked(kind: type[Request], **fields: Any) -> Request:
 
 def repository_path(typed: str, name: str | None) -> str:
     """The path as the service is told it. Looked at here, before anything starts, unless the service is elsewhere."""
+    if is_elsewhere(typed):
+        return typed
     path = Path(typed).absolute()
     if not reach.elsewhere():
         identify(path, name)

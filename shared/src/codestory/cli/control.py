@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from codestory.cli import arguments, flags, follow, reach, reasons, receipts, render
+from codestory.cli import arguments, bulk, completion, flags, follow, listing, reach, reasons, receipts, render
 from codestory.cli.exits import Exit
 from codestory.cli.screen import err, out, write_json
 from codestory.cli.text import plain
-from codestory.client import Client
+from codestory.client import Again, Client
 from codestory.contracts.api import JobView, RetryJob
 from codestory.contracts.values import Priority
 
@@ -30,14 +30,72 @@ def why(job: flags.Job, as_json: flags.AsJson = False) -> None:
         reasons.show(out(), found)
 
 
-def cancel(job: flags.Job, wait: UntilEnded = True, as_json: flags.AsJson = False) -> None:
-    """End a job. What its finished steps wrote stays in the graph."""
-    _end(job, lambda client: client.cancel, "cancelled", wait=wait, as_json=as_json)
+def cancel(
+    job: bulk.OneJob = None,
+    *,
+    matching: bulk.Matching = False,
+    status: listing.States = "",
+    repository: listing.OfRepository = None,
+    step: listing.WithStep = None,
+    priority: listing.OfPriority = None,
+    since: listing.Since = None,
+    until: listing.Until = None,
+    everything: bulk.Everything = False,
+    dry_run: bulk.DryRun = False,
+    yes: bulk.Yes = False,
+    wait: UntilEnded = True,
+    as_json: flags.AsJson = False,
+) -> None:
+    """End a job. What its finished steps wrote stays in the graph. Or many, with --matching."""
+    filters = listing.filters(
+        status=status, repository=repository, step=step, priority=priority, since=since, until=until
+    )
+    one = bulk.one_or_many(job, matching=matching, filters=filters, everything=everything, dry_run=dry_run)
+    if one is not None:
+        _end(one, lambda client: client.cancel, "cancelled", wait=wait, as_json=as_json)
+        return
+    bulk.ask(
+        "cancel",
+        "cancelled",
+        lambda client, dry: client.cancel_all(all=everything, limit=bulk.LIMIT, dry_run=dry, **filters),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
-def stop(job: flags.Job, wait: UntilEnded = True, as_json: flags.AsJson = False) -> None:
-    """Halt a job and keep what is done. It can be resumed."""
-    _end(job, lambda client: client.stop, "stopped", wait=wait, as_json=as_json)
+def stop(
+    job: bulk.OneJob = None,
+    *,
+    matching: bulk.Matching = False,
+    status: listing.States = "",
+    repository: listing.OfRepository = None,
+    step: listing.WithStep = None,
+    priority: listing.OfPriority = None,
+    since: listing.Since = None,
+    until: listing.Until = None,
+    everything: bulk.Everything = False,
+    dry_run: bulk.DryRun = False,
+    yes: bulk.Yes = False,
+    wait: UntilEnded = True,
+    as_json: flags.AsJson = False,
+) -> None:
+    """Halt a job and keep what is done. It can be resumed. Or many, with --matching."""
+    filters = listing.filters(
+        status=status, repository=repository, step=step, priority=priority, since=since, until=until
+    )
+    one = bulk.one_or_many(job, matching=matching, filters=filters, everything=everything, dry_run=dry_run)
+    if one is not None:
+        _end(one, lambda client: client.stop, "stopped", wait=wait, as_json=as_json)
+        return
+    bulk.ask(
+        "stop",
+        "stopped",
+        lambda client, dry: client.stop_all(all=everything, limit=bulk.LIMIT, dry_run=dry, **filters),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 def resume(job: flags.Job, wait: Follow = True, as_json: flags.AsJson = False) -> None:
@@ -48,26 +106,62 @@ def resume(job: flags.Job, wait: Follow = True, as_json: flags.AsJson = False) -
 
 
 def retry(
-    job: flags.Job,
+    job: bulk.OneJob = None,
     *,
+    matching: bulk.Matching = False,
+    status: listing.States = "",
+    repository: listing.OfRepository = None,
+    step: listing.WithStep = None,
+    priority: listing.OfPriority = None,
+    since: listing.Since = None,
+    until: listing.Until = None,
+    everything: bulk.Everything = False,
+    dry_run: bulk.DryRun = False,
+    yes: bulk.Yes = False,
     from_step: Annotated[
-        str, typer.Option("--from", metavar="STEP", help="This step and what depends on it too; start: every step.")
+        str,
+        typer.Option(
+            "--from",
+            metavar="STEP",
+            help="This step and what depends on it too; start: every step.",
+            autocompletion=completion.steps,
+        ),
     ] = "",
     option: flags.Option = None,
     step_option: flags.StepOption = None,
     wait: Follow = True,
     as_json: flags.AsJson = False,
 ) -> None:
-    """Run a failed, stopped or cancelled job again. Only what did not complete, unless --from says more."""
+    """Run a failed, stopped or cancelled job again. Only what did not complete, unless --from says more. Or many, with
+    --matching."""
     screen = err()
+    filters = listing.filters(
+        status=status, repository=repository, step=step, priority=priority, since=since, until=until
+    )
+    one = bulk.one_or_many(job, matching=matching, filters=filters, everything=everything, dry_run=dry_run)
     request = arguments.checked(
         RetryJob,
         from_step=from_step,
         options=arguments.options(option or ()),
         step_options=arguments.step_options(step_option or ()),
     )
-    with reach.running() as client:
-        _on(client, client.retry(arguments.find_job(client, job).id, request), screen, wait=wait, as_json=as_json)
+    if one is not None:
+        with reach.running() as client:
+            _on(client, client.retry(arguments.find_job(client, one).id, request), screen, wait=wait, as_json=as_json)
+        return
+    again: Again = {
+        "from_step": request.from_step,
+        "options": request.options,
+        "step_options": dict(request.step_options),
+    }
+    bulk.ask(
+        "retry",
+        "retried",
+        lambda client, dry: client.retry_all(again=again, all=everything, limit=bulk.LIMIT, dry_run=dry, **filters),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 def prioritise(

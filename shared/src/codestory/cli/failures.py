@@ -4,6 +4,7 @@ import sys
 import tempfile
 import traceback
 
+from codestory.api_keys import KeyFileError
 from codestory.cli.exits import BadUse, CliError, Exit
 from codestory.cli.settings import CliSettings, read
 from codestory.cli.text import plain, plain_lines
@@ -12,11 +13,12 @@ from codestory.client import (
     ProblemError,
     ServiceUnreachable,
     Throttled,
+    Unauthorized,
     Unavailable,
     UnexpectedAnswer,
 )
-from codestory.graph.errors import GraphError, GraphUnavailable
-from codestory.local.errors import AnotherVersion, BadSetting, LocalError, NoSuchLog
+from codestory.local.errors import AnotherVersion, BadSetting, LocalError, NoSuchLog, StateNewer
+from codestory.nats_users import NatsUsersError
 from codestory.pipeline_file import PipelineFileError
 from codestory.repository_identity import RepositoryError
 
@@ -27,15 +29,19 @@ EXITS: tuple[tuple[type[Exception], Exit], ...] = (
     (Throttled, Exit.FAILED),
     (Unavailable, Exit.UNREACHABLE),
     (CodeStoryError, Exit.BAD_USE),
-    (GraphUnavailable, Exit.UNREACHABLE),
-    (GraphError, Exit.BAD_USE),
+    (KeyFileError, Exit.BAD_USE),
+    (NatsUsersError, Exit.BAD_USE),
     (PipelineFileError, Exit.BAD_USE),
     (RepositoryError, Exit.BAD_USE),
     (BadSetting, Exit.BAD_USE),
     (AnotherVersion, Exit.BAD_USE),
+    (StateNewer, Exit.BAD_USE),
     (NoSuchLog, Exit.BAD_USE),
     (LocalError, Exit.UNREACHABLE),
 )
+
+#: What to do about a 401.
+WHO = " Set CODESTORY_API_KEY, or CODESTORY_API_KEY_FILE to a file that holds it; whoever runs the service makes one."
 
 
 def tell(error: Exception) -> int:
@@ -45,7 +51,8 @@ def tell(error: Exception) -> int:
     code = exit_of(error)
     if code is None:
         return _mistake(error)
-    sys.stderr.write(f"codestory: {plain_lines(str(error)) or type(error).__doc__}\n")
+    hint = WHO if isinstance(error, Unauthorized) else ""
+    sys.stderr.write(f"codestory: {plain_lines(str(error)) or type(error).__doc__}{hint}\n")
     return code
 
 
@@ -55,7 +62,16 @@ def exit_of(error: Exception) -> Exit | None:
         return error.exit
     if isinstance(error, ProblemError) and error.status >= 500:
         return Exit.UNREACHABLE
-    return next((code for kind, code in EXITS if isinstance(error, kind)), None)
+    return next((code for kind, code in (*EXITS, *_of_the_graph()) if isinstance(error, kind)), None)
+
+
+def _of_the_graph() -> tuple[tuple[type[Exception], Exit], ...]:
+    """Its driver takes half a second to load: whoever did not ask the graph has no error of it either."""
+    if "codestory.graph" not in sys.modules:
+        return ()
+    from codestory.graph.errors import GraphError, GraphUnavailable  # noqa: PLC0415 - it is loaded
+
+    return (GraphUnavailable, Exit.UNREACHABLE), (GraphError, Exit.BAD_USE)
 
 
 def _debugging() -> bool:

@@ -5,12 +5,29 @@ from typing import Annotated
 
 import typer
 
+from codestory.cli import completion
 from codestory.contracts.values import OnFull, Priority, When
 
-Repository = Annotated[str, typer.Argument(metavar="PATH", help="The folder of the repository.", show_default=False)]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="The id of the job, or how it begins.", show_default=False)]
+Repository = Annotated[
+    str, typer.Argument(metavar="PATH", help="The folder of the repository, or its git address.", show_default=False)
+]
+Job = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", help="The id of the job, or how it begins.", show_default=False, autocompletion=completion.jobs
+    ),
+]
 Name = Annotated[str | None, typer.Option(help="Its name in the graph. Otherwise from its git remote.")]
-Steps = Annotated[str, typer.Option(metavar="A,B", help="Only these steps, in the pipeline's order.")]
+Steps = Annotated[
+    str,
+    typer.Option(metavar="A,B", help="Only these steps, in the pipeline's order.", autocompletion=completion.step_list),
+]
+Ref = Annotated[str | None, typer.Option(metavar="REF", help="Of a git address: branch, tag or commit.")]
+Credential = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of a git address: the secret at the service that opens it."),
+]
+Upload = Annotated[bool, typer.Option("--upload", help="Send the files to the service, which cannot read this folder.")]
 JobPriority = Annotated[Priority, typer.Option(help="Which jobs go first.")]
 Option = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="For every step that has this option.")]
 StepOption = Annotated[list[str] | None, typer.Option(metavar="STEP.KEY=VALUE", help="For one step.")]
@@ -30,9 +47,15 @@ Eta = Annotated[
     typer.Option(metavar="TIME", help="Not before: 2026-12-01T03:00+01:00, or 03:00. Without a zone: this machine's."),
 ]
 Countdown = Annotated[str | None, typer.Option(metavar="TIME", help="Not before so long from now: 90s, 10m, 1h30m.")]
-After = Annotated[list[str] | None, typer.Option(metavar="JOB", help="Not before this job has completed.")]
+After = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JOB", help="Not before this job has completed.", autocompletion=completion.jobs),
+]
 JobWhen = Annotated[When, typer.Option(help="always: not before the jobs of --after have ended, however they end.")]
 JobOnFull = Annotated[OnFull, typer.Option(help="fail: refuse the job unless its first step can start at once.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Start nothing; show the steps, their options, the files and the time.")
+]
 Wait = Annotated[
     bool | None,
     typer.Option("--wait/--detach", help="Follow the job to its end. The default, unless it is due later."),

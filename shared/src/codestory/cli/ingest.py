@@ -7,7 +7,21 @@ import typer
 from rich.console import Console
 
 from codestory import pipeline_file
-from codestory.cli import arguments, control, flags, follow, moments, reach, render, schedules
+from codestory.cli import (
+    arguments,
+    completion,
+    control,
+    flags,
+    follow,
+    history,
+    listing,
+    moments,
+    reach,
+    render,
+    schedules,
+    uploads,
+)
+from codestory.cli import dry_run as dry_run_of
 from codestory.cli.exits import BadUse
 from codestory.cli.screen import err, out, write_json
 from codestory.cli.text import plain
@@ -27,6 +41,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions
 def start(
     path: flags.Repository,
     *,
+    upload: flags.Upload = False,
+    ref: flags.Ref = None,
+    credential: flags.Credential = None,
     name: flags.Name = None,
     steps: flags.Steps = "",
     mode: Annotated[Mode, typer.Option(help="update: compute only what has changed since the last time.")] = Mode.FULL,
@@ -42,17 +59,22 @@ def start(
     after: flags.After = None,
     when: flags.JobWhen = When.SUCCESS,
     on_full: flags.JobOnFull = OnFull.WAIT,
+    dry_run: flags.DryRun = False,
     wait: flags.Wait = None,
     as_json: flags.AsJson = False,
 ) -> None:
     """Ingest a repository. Starts the embedded stack if no service runs."""
     if when is not When.SUCCESS and not after:
         raise BadUse("--when is about the jobs of --after; name them.")
+    if dry_run and upload:
+        raise BadUse("--dry-run sends nothing, so that the service has nothing to look at: leave out --upload.")
     screen = err()
     request = _request(
         path,
         config,
         screen,
+        ref=ref,
+        credential=credential,
         name=name,
         steps=steps,
         mode=Mode.UPDATE if update else mode,
@@ -67,13 +89,19 @@ def start(
         when=when,
         on_full=on_full,
     )
-    _begin(request, config, screen, wait=wait, as_json=as_json)
+    if dry_run:
+        _plan(request, config, screen, as_json=as_json)
+        return
+    _begin(request, config, screen, upload=upload, wait=wait, as_json=as_json)
 
 
 @app.command()
 def update(
     path: flags.Repository,
     *,
+    upload: flags.Upload = False,
+    ref: flags.Ref = None,
+    credential: flags.Credential = None,
     name: flags.Name = None,
     steps: flags.Steps = "",
     priority: flags.JobPriority = Priority.DEFAULT,
@@ -89,6 +117,8 @@ def update(
         path,
         config,
         screen,
+        ref=ref,
+        credential=credential,
         name=name,
         steps=steps,
         mode=Mode.UPDATE,
@@ -96,7 +126,7 @@ def update(
         option=option,
         step_option=step_option,
     )
-    _begin(request, config, screen, wait=wait, as_json=as_json)
+    _begin(request, config, screen, upload=upload, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -109,6 +139,8 @@ def schedule(
     time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Of --cron: Europe/Berlin.")] = "UTC",
     title: Annotated[str, typer.Option(help="For people; it need not be unique.")] = "",
     paused: Annotated[bool, typer.Option("--paused", help="Make no jobs yet.")] = False,
+    ref: flags.Ref = None,
+    credential: flags.Credential = None,
     name: flags.Name = None,
     steps: flags.Steps = "",
     mode: Annotated[Mode, typer.Option(help="update: compute only what has changed since the last time.")] = Mode.FULL,
@@ -127,6 +159,8 @@ def schedule(
         path,
         config,
         screen,
+        ref=ref,
+        credential=credential,
         name=name,
         steps=steps,
         mode=Mode.UPDATE if update else mode,
@@ -156,7 +190,12 @@ def status(job: flags.Job, as_json: flags.AsJson = False) -> None:
 @app.command()
 def step(
     job: flags.Job,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The name of the step.", show_default=False)],
+    step: Annotated[
+        str,
+        typer.Argument(
+            metavar="STEP", help="The name of the step.", show_default=False, autocompletion=completion.steps
+        ),
+    ],
     as_json: flags.AsJson = False,
 ) -> None:
     """Show one step of a job: its attempts, workers and options."""
@@ -170,16 +209,41 @@ def step(
 
 @app.command()
 def jobs(
+    *,
+    status: listing.States = "",
+    repository: listing.OfRepository = None,
+    step: listing.WithStep = None,
+    priority: listing.OfPriority = None,
+    since: listing.Since = None,
+    until: listing.Until = None,
+    schedule: listing.OfSchedule = None,
+    sort: listing.Order = "newest",
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
     as_json: flags.AsJson = False,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 20,
 ) -> None:
-    """List the newest jobs."""
+    """List jobs, the newest first: all, or those to which every filter applies."""
+    filters = listing.filters(
+        status=status,
+        repository=repository,
+        step=step,
+        priority=priority,
+        since=since,
+        until=until,
+        schedule=schedule,
+    )
+    order = listing.order(sort)
     with reach.running() as client:
-        listed = client.jobs(limit=limit)
+        if everything:
+            page = JobList(jobs=tuple(client.iter_jobs(sort=order, **filters)))
+        else:
+            page = client.job_page(limit, sort=order, **filters)
     if as_json:
-        write_json(JobList(jobs=listed))
-    else:
-        render.jobs(out(), listed)
+        write_json(page)
+        return
+    render.jobs(out(), page.jobs, narrowed=bool(filters))
+    if page.next:
+        err().print(f"The first {len(page.jobs)} are shown. More: --limit, all of them: --all", soft_wrap=True)
 
 
 @app.command()
@@ -192,6 +256,8 @@ def watch(job: flags.Job) -> None:
 
 for verb in (control.why, control.cancel, control.stop, control.resume, control.retry, control.prioritise):
     app.command()(verb)
+for told in (history.events, history.logs):
+    app.command()(told)
 app.add_typer(schedules.app, name="schedules", help="What is ingested again and again.")
 
 
@@ -221,10 +287,23 @@ def _request(
     )
 
 
-def _begin(request: SubmitJob, config: Path | None, screen: Console, *, wait: bool | None, as_json: bool) -> None:
+def _plan(request: SubmitJob, config: Path | None, screen: Console, *, as_json: bool) -> None:
+    with reach.running_or_started(_config(config), screen) as client:
+        planned = reach.with_new_steps(lambda: client.plan(request), screen)
+    dry_run_of.show(planned, as_json=as_json)
+
+
+def _begin(
+    request: SubmitJob, config: Path | None, screen: Console, *, upload: bool, wait: bool | None, as_json: bool
+) -> None:
     later = request.eta is not None or request.countdown is not None
+    if upload and not Path(request.repository).is_absolute():
+        raise BadUse("--upload sends a folder of this machine; a git address the service fetches itself.")
     with reach.running_or_started(_config(config), screen) as client:
         request = request.model_copy(update={"after": _whole(client, request.after)})
+        if upload:
+            snapshot = uploads.sent(client, request.repository, request.name, screen)
+            request = request.model_copy(update={"repository": snapshot})
         job = reach.with_new_steps(lambda: client.submit(request), screen)
         if wait or (wait is None and not later):
             screen.print(f"Job {plain(job.id)}: {plain(job.repository.name)}", soft_wrap=True)

@@ -38,6 +38,14 @@ class GraphRoom(Room):
     module = "codestory.cli.graph"
 
 
+class AuthRoom(Room):
+    module = "codestory.cli.auth"
+
+
+class RepoRoom(Room):
+    module = "codestory.cli.repo"
+
+
 class ServiceRoom(Room):
     module = "codestory.cli.service"
 
@@ -51,7 +59,9 @@ app = typer.Typer(
 )
 for room, name, about in (
     (IngestRoom, "ingest", "Ingest repositories: start, watch and control jobs."),
+    (RepoRoom, "repo", "The repositories that there are: list, show, take out of the graph."),
     (GraphRoom, "graph", "Look into the graph."),
+    (AuthRoom, "auth", "Who may ask a service, and who may use its message bus."),
     (ServiceRoom, "service", "The embedded stack on this machine: start, stop, status, logs."),
 ):
     app.add_typer(typer.Typer(cls=room, no_args_is_help=True, rich_markup_mode=None), name=name, help=about)
@@ -89,6 +99,14 @@ def steps(
     shared.steps(set_concurrency or (), as_json=as_json)
 
 
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look for what is wrong here and say what mends it. Starts and changes nothing. Exit code 1 if something is."""
+    from codestory.cli.doctor import command  # noqa: PLC0415 - imported when it is asked for, as the rooms are
+
+    command.doctor(as_json=as_json)
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"codestory {metadata.version('codestory')}")
@@ -100,8 +118,13 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours, as with NO_COLOR=1.")] = False,
 ) -> None:
     del version
+    if no_color:
+        from codestory.cli import screen  # noqa: PLC0415 - Rich is loaded when something is to be shown
+
+        screen.without_color()
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -32,6 +32,26 @@ def countdown(text: str | None) -> float | None:
     return sum(float(number) * SECONDS[unit] for number, unit in parts)
 
 
+def past(text: str | None) -> datetime | None:
+    """`2026-12-01T03:00`, or `2h`: so long ago. Without a zone: this machine's."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return now() - timedelta(seconds=_ago(text))
+    return at if at.tzinfo else at.astimezone()
+
+
+def _ago(text: str) -> float:
+    try:
+        return countdown(text) or 0.0
+    except BadUse as error:
+        raise BadUse(
+            f"A time is given as 2026-12-01T03:00+01:00, or as 2h or 3d (so long ago), not as '{plain(text)}'."
+        ) from error
+
+
 def moment(at: datetime) -> str:
     """`2026-12-01 03:00:00 CET`."""
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}"

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from codestory.cli import moments, receipts, results
+from codestory.cli import moments, receipts, results, rows
 from codestory.cli.exits import Exit
 from codestory.cli.following import STYLES, ahead, at_hand, count, elapsed
 from codestory.cli.text import counted, duration, plain, plain_lines, size, tally
@@ -36,16 +36,18 @@ COLORS = {
 AFTER = {When.SUCCESS: "once they have completed", When.ALWAYS: "however they end"}
 
 
-def jobs(console: Console, listed: Iterable[JobView]) -> None:
-    table = _table()
-    table.add_column("Job", no_wrap=True)
-    for heading in ("Repository", "State", "Created", "Took"):
-        table.add_column(heading, overflow="fold")
-    for job in listed:
-        created = f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
-        took = f"due {moments.due(job.due_at)}" if job.state is JobState.SCHEDULED and job.due_at else _took(job)
-        table.add_row(plain(job.id), plain(job.repository.name), _state(job), created, took)
-    console.print(table if table.row_count else f"No jobs yet. Start one: {command()} ingest start PATH")
+def jobs(console: Console, listed: Iterable[JobView], *, narrowed: bool = False) -> None:
+    shown = [_listed(job) for job in listed]
+    if shown:
+        rows.show(console, ("Job", "Repository", "State", "Created", "Took"), shown, wraps=("Repository", "Took"))
+    else:
+        console.print("No job is so." if narrowed else f"No jobs yet. Start one: {command()} ingest start PATH")
+
+
+def _listed(job: JobView) -> tuple[rows.Cell, ...]:
+    created = f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    took = f"due {moments.due(job.due_at)}" if job.state is JobState.SCHEDULED and job.due_at else _took(job)
+    return plain(job.id), plain(job.repository.name), _state(job), created, took
 
 
 def job(console: Console, shown: JobView) -> None:

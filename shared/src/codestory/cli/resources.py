@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table
 
-from codestory.cli import arguments, moments, reach
+from codestory.cli import arguments, moments, reach, rows
 from codestory.cli.screen import out, write_json
 from codestory.cli.text import plain
-from codestory.contracts.api import Holders, StepList, StepStatus
+from codestory.contracts.api import Holder, Holders, StepList, StepStatus
 
 
 def resources(tokens: int | None, limits: Iterable[str], *, as_json: bool) -> None:
@@ -39,48 +38,45 @@ def steps(concurrency: Iterable[str], *, as_json: bool) -> None:
 
 def _holders(console: Console, found: Holders) -> None:
     console.print(f"{found.available_tokens:,} of {found.max_tokens:,} tokens are free.")
-    held = _table("Step", "Job", "Repository", "Priority", "Held since", "Worker", "Tags")
-    for holder in found.holders:
-        held.add_row(
-            plain(holder.step),
-            plain(holder.job),
-            plain(holder.repository),
-            holder.priority,
-            f"{moments.moment(holder.since)} ({moments.ago(holder.since)})",
-            plain(holder.worker) or "nobody yet",
-            ", ".join(map(plain, holder.resources)),
-        )
-    _print(console, held)
-    tags = _table("Tag", "Limit", "Held")
-    for tag in found.tags:
-        tags.add_row(plain(tag.tag), f"{tag.limit:,}", f"{tag.held:,}")
-    _print(console, tags)
+    if found.holders:
+        console.print()
+        headings = ("Step", "Job", "Repository", "Priority", "Held since", "Worker", "Tags")
+        rows.show(console, headings, map(_holder, found.holders), wraps=("Repository", "Held since", "Worker", "Tags"))
+    if found.tags:
+        console.print()
+        tags = [(plain(tag.tag), f"{tag.limit:,}", f"{tag.held:,}") for tag in found.tags]
+        rows.show(console, ("Tag", "Limit", "Held"), tags, wraps=("Tag",), right=("Limit", "Held"))
+
+
+def _holder(holder: Holder) -> tuple[str, ...]:
+    return (
+        plain(holder.step),
+        plain(holder.job),
+        plain(holder.repository),
+        holder.priority,
+        f"{moments.moment(holder.since)} ({moments.ago(holder.since)})",
+        plain(holder.worker) or "nobody yet",
+        ", ".join(map(plain, holder.resources)),
+    )
 
 
 def _steps(console: Console, found: Iterable[StepStatus]) -> None:
-    table = _table("Step", "Version", "Workers", "At once", "Running", "Waiting", "After", "Tags")
-    for step in found:
-        table.add_row(
-            plain(step.name),
-            plain(step.version),
-            f"{step.workers:,}",
-            f"{step.concurrency:,}",
-            f"{step.running:,}",
-            f"{step.waiting:,}",
-            ", ".join(map(plain, step.depends_on)),
-            ", ".join(map(plain, step.resources)),
-        )
-    console.print(table if table.row_count else "No step has registered yet.")
+    shown = [_step(step) for step in found]
+    if not shown:
+        console.print("No step has registered yet.")
+        return
+    headings = ("Step", "Version", "Workers", "At once", "Running", "Waiting", "After", "Tags")
+    rows.show(console, headings, shown, wraps=("After", "Tags"), right=("Workers", "At once", "Running", "Waiting"))
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _print(console: Console, table: Table) -> None:
-    if table.row_count:
-        console.print()
-        console.print(table)
+def _step(step: StepStatus) -> tuple[str, ...]:
+    return (
+        plain(step.name),
+        plain(step.version),
+        f"{step.workers:,}",
+        f"{step.concurrency:,}",
+        f"{step.running:,}",
+        f"{step.waiting:,}",
+        ", ".join(map(plain, step.depends_on)),
+        ", ".join(map(plain, step.resources)),
+    )

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from codestory.cli import flags, moments, reach, render
+from codestory.cli import flags, moments, reach, render, rows
 from codestory.cli.exits import BadUse
 from codestory.cli.screen import out, write_json
 from codestory.cli.text import plain
@@ -107,17 +106,18 @@ def _answer(found: Schedule, *, as_json: bool) -> None:
 
 
 def _table(console: Console, found: tuple[Schedule, ...]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Schedule", no_wrap=True)
-    for heading in ("Repository", "At", "Next", "Last job"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("Made", justify="right")
-    for each in found:
-        name = each.title or each.job.name or each.job.repository
-        due = "paused" if each.paused else moments.moment(each.next_at) if each.next_at else "never"
-        last = f"{each.last_job} (no job the last time)" if each.problem else each.last_job
-        table.add_row(plain(each.id), plain(name), _times(each), due, plain(last), f"{each.made:,}")
-    console.print(table if table.row_count else f"No schedules yet. See: {render.command()} ingest schedule --help")
+    if not found:
+        console.print(f"No schedules yet. See: {render.command()} ingest schedule --help")
+        return
+    headings = ("Schedule", "Repository", "At", "Next", "Last job", "Made")
+    rows.show(console, headings, map(_row, found), wraps=("Repository", "Last job"), right=("Made",))
+
+
+def _row(each: Schedule) -> tuple[str, ...]:
+    name = each.title or each.job.name or each.job.repository
+    due = "paused" if each.paused else moments.moment(each.next_at) if each.next_at else "never"
+    last = f"{each.last_job} (no job the last time)" if each.problem else each.last_job
+    return plain(each.id), plain(name), _times(each), due, plain(last), f"{each.made:,}"
 
 
 def _times(found: Schedule) -> str:

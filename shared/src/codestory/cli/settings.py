@@ -1,8 +1,8 @@
 """What the command line takes from the environment."""
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from codestory.cli.exits import BadUse
@@ -17,6 +17,12 @@ class CliSettings(BaseSettings):
     debug: bool = False
     #: Seconds between two lines about one step's progress, where bars cannot move.
     progress_seconds: float = 5.0
+    #: How long the shell's completion waits for the service, in seconds; then it offers nothing.
+    completion_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    #: How long `doctor` waits for one answer, of the service or of a program.
+    doctor_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
+    #: With less free disk than this `doctor` fails; with less than four times as much it warns.
+    doctor_free_bytes: Annotated[int, Field(ge=0)] = 1024**3
 
 
 def read(kind: type[Settings]) -> Settings:

@@ -1,5 +1,6 @@
 """The requests of the API as values: method, path, and what is answered."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,14 +28,31 @@ from codestory.contracts.api import (
     TagStatus,
     Why,
 )
+from codestory.contracts.history import EventList, LogList
+from codestory.contracts.listing import BulkRequest, BulkResult, BulkRetry, ListJobs, Sort
+from codestory.contracts.planning import PlanView
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule, ScheduleList
-from codestory.contracts.values import JobId, Mode, OnFull, Priority, StepName, When
+from codestory.contracts.values import JobId, JobState, Mode, OnFull, Priority, StepName, When
 
 JOBS = "v1/ingest"
 SCHEDULES = f"{JOBS}/schedules"
 #: Names below JOBS that are not jobs.
-RESERVED = frozenset({"resource_status", "resource_limits", "steps", "schedules", "health"})
+RESERVED = frozenset(
+    {
+        "resource_status",
+        "resource_limits",
+        "steps",
+        "schedules",
+        "snapshots",
+        "health",
+        "plan",
+        "scale",
+        "cancel",
+        "stop",
+        "retry",
+    }
+)
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -55,14 +73,18 @@ class Call(Generic[Answer]):
     """One request.
 
     `again`: sent a second time it changes nothing more, so that it may be sent again when nobody knows whether it
-    arrived. What only asks is so, and each verb of a job: stopped twice is stopped once."""
+    arrived. What only asks is so, and each verb of a job: stopped twice is stopped once.
+
+    `report`: where a problem brings the answer along all the same."""
 
     method: str
     path: str
     answer: type[Answer]
-    query: Mapping[str, int] = field(default_factory=dict[str, int])
-    body: str | None = None
+    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    body: str | bytes | None = None
     again: bool = False
+    report: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def asks(self) -> bool:
@@ -74,6 +96,8 @@ class Submission(TypedDict, total=False):
     """The fields of `SubmitJob` as keywords."""
 
     repository: Required[str]
+    ref: str | None
+    credential: str | None
     name: str | None
     steps: tuple[str, ...] | list[str]
     options: Options
@@ -98,6 +122,23 @@ class Again(TypedDict, total=False):
     step_options: dict[str, Options]
 
 
+class Filters(TypedDict, total=False):
+    """Which jobs are meant: those to which all of this applies."""
+
+    #: One of these states.
+    status: JobState | str | tuple[JobState | str, ...] | list[JobState | str] | list[JobState] | list[str]
+    #: Name or id of the repository.
+    repository: str
+    #: The job has this step.
+    step: str
+    priority: Priority | str
+    #: Made then or later; made before.
+    since: datetime | str
+    until: datetime | str
+    #: Made by this schedule.
+    schedule: str
+
+
 class Recurring(TypedDict, total=False):
     """The fields of `CreateSchedule` as keywords."""
 
@@ -119,16 +160,35 @@ class ScheduleChanges(TypedDict, total=False):
 # jobs
 
 
-def submit(request: SubmitJob | None, fields: Mapping[str, Any]) -> Call[JobView]:
-    return Call("POST", JOBS, JobView, body=_body(SubmitJob, request, fields))
+def submit(request: SubmitJob | None, fields: Mapping[str, Any], key: str | None) -> Call[JobView]:
+    return _make(JOBS, JobView, _body(SubmitJob, request, fields), key)
+
+
+def plan(request: SubmitJob | None, fields: Mapping[str, Any]) -> Call[PlanView]:
+    """It makes nothing, so it may be sent again."""
+    return Call("POST", f"{JOBS}/plan", PlanView, body=_body(SubmitJob, request, fields), again=True)
 
 
 def get(job_id: str) -> Call[JobView]:
     return _ask(f"{JOBS}/{known(job_id)}", JobView)
 
 
-def jobs(limit: int) -> Call[JobList]:
-    return Call("GET", JOBS, JobList, query={"limit": limit}, again=True)
+def jobs(limit: int, filters: Mapping[str, Any], *, sort: Sort | str, cursor: str | None = None) -> Call[JobList]:
+    asked = _valid(ListJobs, {**_filters(filters), "limit": limit, "sort": sort, "cursor": cursor})
+    query = {"limit": limit} | asked.model_dump(mode="json", exclude_defaults=True)
+    return Call("GET", JOBS, JobList, query=query, again=True)
+
+
+def cancel_all(filters: Mapping[str, Any], **asked: Any) -> Call[BulkResult]:
+    return _bulk("cancel", BulkRequest, filters, asked)
+
+
+def stop_all(filters: Mapping[str, Any], **asked: Any) -> Call[BulkResult]:
+    return _bulk("stop", BulkRequest, filters, asked)
+
+
+def retry_all(filters: Mapping[str, Any], **asked: Any) -> Call[BulkResult]:
+    return _bulk("retry", BulkRetry, filters, asked)
 
 
 def cancel(job_id: str) -> Call[JobView]:
@@ -157,6 +217,15 @@ def why(job_id: str) -> Call[Why]:
 
 def step(job_id: str, name: str) -> Call[StepView]:
     return _ask(f"{JOBS}/{known(job_id)}/steps/{known_step(name)}", StepView)
+
+
+def events(job_id: str, start: int, epoch: int) -> Call[EventList]:
+    return Call("GET", f"{JOBS}/{known(job_id)}/events", EventList, query=_place(start, epoch), again=True)
+
+
+def logs(job_id: str, step: str | None, start: int, epoch: int) -> Call[LogList]:
+    query = _place(start, epoch) | ({"step": known_step(step)} if step else {})
+    return Call("GET", f"{JOBS}/{known(job_id)}/logs", LogList, query=query, again=True)
 
 
 # what jobs share
@@ -193,14 +262,14 @@ def set_concurrency(name: str, concurrency: int) -> Call[StepStatus]:
 
 
 def health() -> Call[Health]:
-    return _ask(f"{JOBS}/health", Health)
+    return Call("GET", f"{JOBS}/health", Health, again=True, report="health")
 
 
 # schedules
 
 
-def create_schedule(request: CreateSchedule | None, fields: Mapping[str, Any]) -> Call[Schedule]:
-    return Call("POST", SCHEDULES, Schedule, body=_body(CreateSchedule, request, fields))
+def create_schedule(request: CreateSchedule | None, fields: Mapping[str, Any], key: str | None) -> Call[Schedule]:
+    return _make(SCHEDULES, Schedule, _body(CreateSchedule, request, fields), key)
 
 
 def schedules() -> Call[ScheduleList]:
@@ -239,8 +308,30 @@ def _schedule(schedule_id: str) -> str:
     return f"{SCHEDULES}/{schedule_id}"
 
 
+def _place(start: int, epoch: int) -> dict[str, Any]:
+    return {"from_seq": start} | ({"epoch": epoch} if epoch else {})
+
+
 def _ask(path: str, answer: type[Answer]) -> Call[Answer]:
     return Call("GET", path, answer, again=True)
+
+
+def _make(path: str, answer: type[Answer], body: str, key: str | None) -> Call[Answer]:
+    """With a key of its own it makes one thing, however often it is sent."""
+    headers = {"Idempotency-Key": uuid.uuid4().hex if key is None else key}
+    return Call("POST", path, answer, body=body, again=True, headers=headers)
+
+
+def _bulk(verb: str, kind: type[BulkRequest], filters: Mapping[str, Any], asked: Mapping[str, Any]) -> Call[BulkResult]:
+    """Not sent again: the second time it would mean others, beyond the limit of the first."""
+    body = _body(kind, None, {"filter": _filters(filters), **asked})
+    return Call("POST", f"{JOBS}/{verb}", BulkResult, body=body)
+
+
+def _filters(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """One state may be given as it is."""
+    status = filters.get("status")
+    return {**filters, "status": (status,)} if isinstance(status, str) else dict(filters)
 
 
 def _set(path: str, answer: type[Answer], body: str) -> Call[Answer]:
@@ -265,12 +356,14 @@ def _unknown(code: str, detail: str) -> NotFound:
 
 def _body(kind: type[Asked], request: Asked | None, fields: Mapping[str, Any]) -> str:
     """A request that the service would refuse is refused here, with the same error."""
-    if request is None:
-        try:
-            request = kind.model_validate(fields)
-        except ValidationError as error:
-            raise _refused(error) from error
-    return request.model_dump_json(exclude_defaults=True)
+    return (request or _valid(kind, fields)).model_dump_json(exclude_defaults=True)
+
+
+def _valid(kind: type[Asked], fields: Mapping[str, Any]) -> Asked:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise _refused(error) from error
 
 
 def _refused(error: ValidationError) -> Invalid:

@@ -2,16 +2,21 @@
 
 CodeStoryError
 ├── BadAddress            the address is not one of a service
+├── BadCredentials        the API key or token cannot be sent
 ├── ServiceUnreachable    nobody answers there
 ├── UnexpectedAnswer      somebody answers, but not as a Code Story service of this version
 ├── StillRunning          the job has not ended in the time given
+├── RepositoryUnreadable  there is no repository in this folder that could be uploaded
 └── ProblemError          the service says what is wrong: status, code, detail, errors
-    ├── Invalid           400, 413, 415, 422: the request itself
-    ├── Forbidden         401, 403
+    ├── Invalid           400, 413, 415, 422, 428, 431: the request itself
+    ├── Unauthorized      401: the service has to know who asks
+    ├── Forbidden         403: who asks may not do this
     ├── NotFound          404
+    │   └── Forgotten     410: it was there, and is not kept any more
     ├── Conflict          409: not in this state
+    │   └── ChangedMeanwhile  412: it is not as `if_match` says any more
     └── Unavailable       502, 503, 504: later may work
-        └── Throttled     429: there is no room now
+        └── Throttled     429: there is no room now, or too much was asked for in a short time
 """
 
 from collections.abc import Iterable
@@ -28,6 +33,10 @@ class BadAddress(CodeStoryError):
     """This is not the address of a service: it must look like http://host:port."""
 
 
+class BadCredentials(CodeStoryError):
+    """The API key or token cannot be sent."""
+
+
 class ServiceUnreachable(CodeStoryError):
     """No Code Story service answers at this address."""
 
@@ -38,6 +47,10 @@ class UnexpectedAnswer(CodeStoryError):
 
 class StillRunning(CodeStoryError):
     """The job has not ended in the time given. It goes on."""
+
+
+class RepositoryUnreadable(CodeStoryError):
+    """There is no repository in this folder that could be uploaded."""
 
 
 class ProblemError(CodeStoryError):
@@ -72,16 +85,28 @@ class Invalid(ProblemError):
     """The request cannot be taken as it stands."""
 
 
+class Unauthorized(ProblemError):
+    """The service has to know who asks, or does not know this key or token."""
+
+
 class Forbidden(ProblemError):
-    """This is not allowed."""
+    """Who asks may not do this."""
 
 
 class NotFound(ProblemError):
     """There is no such thing: no such job, step or schedule."""
 
 
+class Forgotten(NotFound):
+    """It was there, and is not kept any more."""
+
+
 class Conflict(ProblemError):
     """This cannot be done in the state that things are in."""
+
+
+class ChangedMeanwhile(Conflict):
+    """It has changed since it was looked at, and nothing was done. Look at it again."""
 
 
 class Unavailable(ProblemError):
@@ -89,19 +114,26 @@ class Unavailable(ProblemError):
 
 
 class Throttled(Unavailable):
-    """There is no room for this now. `retry_after` says when to try again; `on_full="wait"` waits instead."""
+    """There is no room for this now. `retry_after` says when to try again; `on_full="wait"` waits instead.
+
+    `code` is `rate_limited` when more was asked for in a short time than you may; the client has then waited as often
+    and as long as its patience allows."""
 
 
 BY_STATUS: dict[int, type[ProblemError]] = {
     400: Invalid,
-    401: Forbidden,
+    401: Unauthorized,
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    410: Forgotten,
+    412: ChangedMeanwhile,
     413: Invalid,
     415: Invalid,
     422: Invalid,
+    428: Invalid,
     429: Throttled,
+    431: Invalid,
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,

@@ -3,6 +3,8 @@
 import ipaddress
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib import metadata
 
@@ -22,6 +24,8 @@ from codestory.contracts.api import Problem
 
 #: Seconds for one request.
 TIMEOUT = 10.0
+#: The code of the problem "more was asked for in a short time than you may".
+RATE_LIMITED = "rate_limited"
 #: A job's view with every attempt's last lines in it can be several MB.
 MAX_FRAME_BYTES = 16 * 2**20
 #: Seconds for the closing handshake of a WebSocket that nobody needs any more.
@@ -34,7 +38,8 @@ STREAM_LOST = (OSError, EOFError, WebSocketException)
 class Patience:
     """How long a client tries, in seconds.
 
-    `retries`: of requests that only ask, or that change nothing more the second time. `silence`: without a message for
+    `retries`: of requests that only ask, or that change nothing more the second time; and of any that a rate limit
+    refused. `silence`: without a message for
     so long, a WebSocket is taken for dead (the service says something every 15). `give_up_after`: without any contact
     for so long, watching ends with an error. `poll_interval`: between two looks at a job where no WebSocket can be had.
     `longest_wait`: a service that asks for more by `Retry-After` is not waited for.
@@ -54,12 +59,15 @@ class Patience:
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
     def before_retry(self, call: Call[Answer], failures: int, response: httpx.Response | None = None) -> float | None:
-        """Seconds until the call may be sent again, or None if it must not be."""
-        if not call.again or failures > self.retries:
+        """Seconds until the call may be sent again, or None if it must not be.
+
+        What was refused by a rate limit was not begun, so that it may be sent again whatever it asks for."""
+        if failures > self.retries:
             return None
         if response is None:
-            return self.pause(failures)
-        if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            return self.pause(failures) if call.again else None
+        busy = call.again and response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        if not busy and not _rate_limited(response):
             return None
         wait = _retry_after(response)
         return None if wait is None or wait > self.longest_wait else max(wait, self.pause(failures))
@@ -105,7 +113,7 @@ def headers() -> dict[str, str]:
 
 def content_headers(call: Call[Answer]) -> dict[str, str]:
     """The service takes JSON only, even where there is no body: a foreign web page cannot send that."""
-    return {} if call.asks else {"Content-Type": "application/json"}
+    return {**({} if call.asks else {"Content-Type": "application/json"}), **call.headers}
 
 
 def unreachable(address: Address, call: Call[Answer], error: Exception) -> CodeStoryError:
@@ -127,6 +135,8 @@ def read(address: Address, call: Call[Answer], response: httpx.Response) -> Answ
         except ValidationError as error:
             raise UnexpectedAnswer(f"{address} does not answer like a Code Story service of this version.") from error
     if response.is_error:
+        if call.report and (report := _reported(call, response)) is not None:
+            return report
         raise problem_error(_problem(response), _retry_after(response))
     raise UnexpectedAnswer(f"{address} answered {response.status_code} to {call.method} /{call.path}.")
 
@@ -140,7 +150,26 @@ def _problem(response: httpx.Response) -> Problem:
         return Problem(title=title, status=response.status_code, detail=f"{response.url.host} answered {title}.")
 
 
+def _reported(call: Call[Answer], response: httpx.Response) -> Answer | None:
+    """The answer that a problem brings along."""
+    try:
+        return call.answer.model_validate(response.json()[call.report])
+    except (ValueError, KeyError, TypeError):  # ValidationError and JSONDecodeError are ValueErrors
+        return None
+
+
+def _rate_limited(response: httpx.Response) -> bool:
+    return response.status_code == HTTPStatus.TOO_MANY_REQUESTS and _problem(response).code == RATE_LIMITED
+
+
 def _retry_after(response: httpx.Response) -> float | None:
-    """`Retry-After` in seconds. Its other form, a date, is not used by the service."""
-    retry_after = response.headers.get("Retry-After")
-    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    """`Retry-After` in seconds. The service says a number; what is between us and it may say a date."""
+    text: str = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())

@@ -1,5 +1,6 @@
 """Who asks, and what they may."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -33,6 +34,13 @@ class Principal(Value):
     def sees(self, owner: str) -> bool:
         """Whether what belongs to `owner` exists for them."""
         return self.role is Role.ADMIN or owner == self.owner
+
+
+class Ticket(Value):
+    """Lets one WebSocket in, once, as whoever asked for it."""
+
+    ticket: str
+    expires_at: datetime
 
 
 #: Who nobody has to be told from others: dev mode on loopback, schedules, the operators' requests over NATS.

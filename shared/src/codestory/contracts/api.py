@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from codestory.contracts.history import JobEvent
 from codestory.contracts.jobs import Attempt, Receipt, Repository, Source
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.results import Progress, StepOutcome, Usage
@@ -29,7 +30,11 @@ MAX_COUNTDOWN = 10 * 366 * 86_400
 class SubmitJob(BaseModel):
     """A request to ingest a repository. A field that is not known is refused, so that no wish is dropped silently."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"repository": "/repositories/flask", "priority": "high"}]},
+    )
 
     #: Path of the repository as the service sees it, `snapshot:<sha256>` of an upload, or a git address.
     repository: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -200,6 +205,8 @@ class JobView(Value):
 
 class JobList(Value):
     jobs: tuple[JobView, ...]
+    #: `cursor` of the next page; null: there are no more.
+    next: str | None = None
 
 
 class ResourceStatus(Value):
@@ -358,11 +365,12 @@ class StatusMessage(Value):
 
     `job`: the job as it is now (the first message, and whenever its record changes). `progress`: the newest progress of
     one step. `heartbeat`: nothing new. `ended`: the job as it ended; the server closes after it. `seq` increases, it is
-    not dense."""
+    not dense. With `from_seq`: instead of `job` and `progress` each `event` of the job, and `seq` is its sequence."""
 
-    kind: Literal["job", "progress", "heartbeat", "ended"]
+    kind: Literal["job", "progress", "event", "heartbeat", "ended"]
     seq: int
     job: JobView | None = None
+    event: JobEvent | None = None
     step: str = ""
     progress: Progress | None = None
     usage: Usage | None = None

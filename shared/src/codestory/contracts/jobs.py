@@ -21,6 +21,8 @@ class Repository(Value):
     path: Annotated[str, Field(max_length=4096)]
     #: The git remote without credentials, or empty.
     url: Annotated[str, Field(max_length=2000)] = ""
+    #: What the name is bound to, where neither a remote nor a path says so.
+    origin: Annotated[str, Field(max_length=300)] = ""
 
 
 class Source(Value):
@@ -37,6 +39,8 @@ class Source(Value):
     #: How often fetching has failed, and why the last time.
     failures: int = 0
     problem: Annotated[str, Field(max_length=1000)] = ""
+    #: Not fetched again before; None: at once.
+    retry_at: datetime | None = None
 
 
 class Attempt(Value):

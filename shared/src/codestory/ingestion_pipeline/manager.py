@@ -1,14 +1,34 @@
 """Starts jobs and says how they are doing, with a pipeline file of the caller's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from codestory import local, pipeline_file
-from codestory.client import Client, Submission
-from codestory.contracts.api import JobView, Why
+from codestory.client import Client, Filters, Submission
+from codestory.contracts.api import JobView, StatusMessage, StepStatus, Why
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.values import Mode, OnFull, Priority, When
+from codestory.repository_identity import is_elsewhere
+
+
+class Wish(TypedDict, total=False):
+    """What else `start_job` takes, for every way to start a job."""
+
+    name: str | None
+    ref: str | None
+    credential: str | None
+    options: Options | None
+    step_options: dict[str, Options] | None
+    priority: Priority | str
+    eta: datetime | str | None
+    countdown: float | None
+    after: Sequence[str]
+    when: When | str
+    dependencies: Mapping[str, Sequence[str]] | None
+    resources: Sequence[str]
+    on_full: OnFull | str
 
 
 class PipelineManager:
@@ -16,6 +36,9 @@ class PipelineManager:
     that runs on this machine, which is started if none does. It runs on when this program ends.
 
     `config_path`: the pipeline of each job, read anew for each; otherwise the service's own.
+
+    Each call has a connection of its own, so that threads may share one manager. A call blocks until it is answered:
+    from a coroutine, `await asyncio.to_thread(manager.status, job_id)`.
     """
 
     def __init__(self, config_path: str | Path | None = None, url: str | None = None) -> None:
@@ -28,6 +51,8 @@ class PipelineManager:
         repository_path: str | Path,
         *,
         name: str | None = None,
+        ref: str | None = None,
+        credential: str | None = None,
         steps: Sequence[str] = (),
         options: Options | None = None,
         step_options: dict[str, Options] | None = None,
@@ -43,13 +68,17 @@ class PipelineManager:
     ) -> str:
         """Start to ingest a repository; the id of the job.
 
+        `repository_path`: a folder, or a git address that the service fetches; of such a one `ref` names branch, tag or
+        commit, and `credential` the service's own secret for it.
         `mode="update"`: only what has changed since the last time. `eta` (which names its zone), `countdown` (seconds):
         not before then. `after`, `when`: not before these jobs have completed, or `always`, however they ended.
         `dependencies`: what each step waits for, instead of what the pipeline says. `resources`: tags that each step
         holds while it runs. `on_full="fail"`: Throttled, unless the first step can start at once."""
         request: Submission = {
-            "repository": str(Path(repository_path).expanduser().absolute()),
+            "repository": _where(repository_path),
             "name": name,
+            "ref": ref,
+            "credential": credential,
             "steps": tuple(steps),
             "options": options or {},
             "step_options": step_options or {},
@@ -66,6 +95,14 @@ class PipelineManager:
         }
         with self._service() as client:
             return client.submit(**request).id
+
+    def update(self, repository_path: str | Path, **fields: Unpack[Wish]) -> str:
+        """Ingest what has changed since the last time; the id of the job. `fields`: as those of `start_job`."""
+        return self.start_job(repository_path, mode=Mode.UPDATE, **fields)
+
+    def run_step(self, step: str, repository_path: str | Path, **fields: Unpack[Wish]) -> str:
+        """Run one step alone; the id of the job. The others' part of the graph stays as it is."""
+        return self.start_job(repository_path, steps=[step], **fields)
 
     def status(self, job_id: str) -> str:
         """The name of the job's state: SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, STOPPED, CANCELLED …"""
@@ -119,14 +156,32 @@ class PipelineManager:
         with self._service() as client:
             return client.wait(job_id, timeout=timeout)
 
-    def jobs(self, limit: int = 50) -> tuple[JobView, ...]:
-        """The newest jobs, newest first."""
+    def watch(self, job_id: str) -> Iterator[StatusMessage]:
+        """What happens to the job, until it ends; the last message is of kind `ended`."""
         with self._service() as client:
-            return client.jobs(limit)
+            yield from client.watch(job_id)
+
+    def jobs(self, limit: int = 50, **filters: Unpack[Filters]) -> tuple[JobView, ...]:
+        """The newest jobs, newest first: all, or those to which the filters apply (`status="FAILED"`, `repository`,
+        `step`, `priority`, `since`, `until`, `schedule`)."""
+        with self._service() as client:
+            return client.jobs(limit, **filters)
+
+    def steps(self) -> tuple[StepStatus, ...]:
+        """The steps that there are, their workers and queues."""
+        with self._service() as client:
+            return client.steps()
 
     def _pipeline(self) -> PipelineConfig | None:
         return None if self._config_path is None else pipeline_file.load(self._config_path)
 
     def _service(self) -> Client:
         """A connection to the service, looked for at each call: it may have moved since the last."""
-        return Client(self._url or local.service_url() or local.start(self._config_path).url)
+        return Client(self._url or local.service(self._config_path))
+
+
+def _where(repository: str | Path) -> str:
+    """A folder from its root; an address as it is."""
+    if isinstance(repository, str) and is_elsewhere(repository):
+        return repository
+    return str(Path(repository).expanduser().absolute())

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
         NoSuchLog,
         NotInstalled,
         NotReady,
+        StateNewer,
         StateUnusable,
     )
     from codestory.local.logfiles import logs
     from codestory.local.report import ProcessStatus, StackStatus, status
     from codestory.local.settings import LocalSettings
-    from codestory.local.stack import Neo4jAccess, Receipt, Stack, find, service_url, start, stop
+    from codestory.local.stack import Neo4jAccess, Receipt, Stack, find, service, service_url, start, stop
 
 __all__ = [
     "AnotherVersion",
@@ -34,9 +35,11 @@ __all__ = [
     "Receipt",
     "Stack",
     "StackStatus",
+    "StateNewer",
     "StateUnusable",
     "find",
     "logs",
+    "service",
     "service_url",
     "start",
     "status",
@@ -46,9 +49,18 @@ __all__ = [
 _ROOMS = {
     "logfiles": ("logs",),
     "settings": ("LocalSettings",),
-    "stack": ("Neo4jAccess", "Receipt", "Stack", "find", "service_url", "start", "stop"),
+    "stack": ("Neo4jAccess", "Receipt", "Stack", "find", "service", "service_url", "start", "stop"),
     "report": ("ProcessStatus", "StackStatus", "status"),
-    "errors": ("AnotherVersion", "BadSetting", "LocalError", "NoSuchLog", "NotInstalled", "NotReady", "StateUnusable"),
+    "errors": (
+        "AnotherVersion",
+        "BadSetting",
+        "LocalError",
+        "NoSuchLog",
+        "NotInstalled",
+        "NotReady",
+        "StateNewer",
+        "StateUnusable",
+    ),
 }
 
 

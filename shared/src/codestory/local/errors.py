@@ -3,6 +3,7 @@
 LocalError
 ├── BadSetting        a CODESTORY_* setting or a given file cannot be used
 ├── StateUnusable     the state directory cannot be written or locked
+├── StateNewer        the state directory was written by a newer version
 ├── NotInstalled      a part of the stack is not installed here
 ├── AnotherVersion    the stack that runs is another version's
 ├── NotReady          a process does not come up
@@ -19,6 +20,10 @@ class BadSetting(LocalError):
 
 class StateUnusable(LocalError):
     """The state directory cannot be used."""
+
+
+class StateNewer(LocalError):
+    """The state directory was written by a newer version."""
 
 
 class NotInstalled(LocalError):

@@ -31,6 +31,11 @@ class StatePaths:
         return self.root / "ports.json"
 
     @property
+    def version(self) -> Path:
+        """The newest version that has run here."""
+        return self.root / "version"
+
+    @property
     def start_lock(self) -> Path:
         """Held while somebody starts or stops the stack."""
         return self.root / "start.lock"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -74,10 +74,11 @@ class StackRecord:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
+        """What another version has added is left out, so that its stack is seen and can be ended."""
         content: dict[str, Any] = {
-            **data,
-            "graph": GraphAddress(**data["graph"]),
-            "processes": [ProcessRecord(**process) for process in data["processes"]],
+            **_known(cls, data),
+            "graph": GraphAddress(**_known(GraphAddress, data["graph"])),
+            "processes": [ProcessRecord(**_known(ProcessRecord, process)) for process in data["processes"]],
         }
         return cls(**content)
 
@@ -86,8 +87,13 @@ class StackRecord:
         """None when there is none, or none that can be read: it is written whole, so such a one is not ours."""
         try:
             return cls.parse(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write(self, path: Path) -> None:
         write_private(path, json.dumps(asdict(self), indent=1))
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}

@@ -11,6 +11,9 @@ _STEP = "step-"
 
 HOST, PORT, PIPELINE_CONFIG = "CODESTORY_HOST", "CODESTORY_PORT", "CODESTORY_PIPELINE_CONFIG"
 
+#: Serves this machine's user only, who need not say who they are, even where a service elsewhere is set up.
+ACCESS = ("CODESTORY_API_KEYS_FILE", "CODESTORY_OIDC_ISSUER")
+
 
 def orchestrator(python: str, env: Mapping[str, str], *, version: str) -> ProcessSpec:
     return ProcessSpec(ORCHESTRATOR, _module(python, "codestory_orchestrator.main"), env, version=version)
@@ -18,12 +21,12 @@ def orchestrator(python: str, env: Mapping[str, str], *, version: str) -> Proces
 
 def orchestrator_env(host: str, port: int, config: Path) -> dict[str, str]:
     """What the orchestrator alone is told."""
-    return {HOST: host, PORT: str(port), PIPELINE_CONFIG: str(config)}
+    return {HOST: host, PORT: str(port), PIPELINE_CONFIG: str(config), **dict.fromkeys(ACCESS, "")}
 
 
 def told_to_steps(orchestrator_is_told: Mapping[str, str]) -> dict[str, str]:
     """What every service is told."""
-    own = (HOST, PORT, PIPELINE_CONFIG)
+    own = (HOST, PORT, PIPELINE_CONFIG, *ACCESS)
     return {name: value for name, value in orchestrator_is_told.items() if name not in own}
 
 

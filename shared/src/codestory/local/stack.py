@@ -9,6 +9,7 @@ from pathlib import Path
 from codestory.local import graph, launcher, nats, services
 from codestory.local.discovery import discover
 from codestory.local.errors import AnotherVersion, BadSetting, NotReady
+from codestory.local.idleness import unfinished
 from codestory.local.launcher import Receipt, exclusive
 from codestory.local.paths import StatePaths, state_paths
 from codestory.local.plan import GraphAddress, Plan
@@ -16,8 +17,9 @@ from codestory.local.planning import changed_plan, new_plan, version
 from codestory.local.readiness import Say, answers, wait_ready
 from codestory.local.record import StackRecord
 from codestory.local.settings import LocalSettings
+from codestory.local.versions import newer, sign
 
-__all__ = ["Neo4jAccess", "Receipt", "Stack", "find", "service_url", "start", "stop"]
+__all__ = ["Neo4jAccess", "Receipt", "Stack", "find", "service", "service_url", "start", "stop"]
 
 #: The parts without which nothing can be ingested: a start that fails for one of them is taken back.
 CORE = ("supervisor", nats.NAME, graph.NAME, services.ORCHESTRATOR)
@@ -69,6 +71,20 @@ def service_url(settings: LocalSettings | None = None) -> str | None:
     return None if coming_up else stack.url
 
 
+def service(
+    config: Path | None = None, *, on_progress: Say | None = None, settings: LocalSettings | None = None
+) -> str:
+    """Where the REST API is. The stack is started if none runs, and takes the place of another version's as `start`
+    does."""
+    settings = settings or LocalSettings.read()
+    if settings.url:
+        return settings.url.rstrip("/")
+    stack = find(settings)
+    ours = stack is not None and stack.version == version()
+    url = service_url(settings) if ours else None
+    return url or start(config, on_progress=on_progress, settings=settings).url
+
+
 def start(
     config: Path | None = None,
     *,
@@ -78,6 +94,9 @@ def start(
 ) -> Stack:
     """Start the stack, or find the one that runs and start the services of steps installed since.
 
+    An older version's stack that is idle is ended, and this one goes on with its state: jobs, graph, ports.
+    AnotherVersion if it has unfinished jobs, or is a newer one.
+
     `config`: the pipeline file; otherwise the one of CODESTORY_PIPELINE_CONFIG, ./pipeline_config.yml, a default one in
     the state directory. A running stack keeps its own unless one is given here. Without `wait` it may not answer yet
     when this returns."""
@@ -86,12 +105,17 @@ def start(
     paths = state_paths(settings.state_dir)
     with exclusive(paths, settings.local_start_seconds):
         record = _usable(paths, settings)
+        if record is not None and record.version != version():
+            config = config or _still_there(record.config)
+            _make_way(paths, record, settings, say)
+            record = None
         if found := record is not None:
             say(f"found Code Story {record.version} running: {record.url}")
             running = Plan.read(paths.plan)
             plan = changed_plan(running, config, discover(running.python))
             launcher.change(paths, record, plan)
         else:
+            sign(paths)
             say(f"starting Code Story {version()}, state in {paths.root}")
             plan = new_plan(paths, config, settings, discover(sys.executable))
             record = launcher.launch(paths, plan)
@@ -121,10 +145,10 @@ def _usable(paths: StatePaths, settings: LocalSettings) -> StackRecord | None:
     if record.stopping:
         launcher.finish(paths, record)
         return None
-    if record.version != version():
+    if newer(record.version, version()):
         raise AnotherVersion(
-            f"Code Story {record.version} is running ({record.url}, started by {record.python}), this is {version()}; "
-            "to run this one: codestory service stop && codestory service start"
+            f"{_named(record)}, this is {version()}, which is older: install Code Story {record.version} here too, "
+            "or use another state directory: CODESTORY_STATE_DIR=/another/directory"
         )
     for name, wished, used in (
         ("CODESTORY_NATS_URL", settings.nats_url, record.nats_url),
@@ -137,6 +161,35 @@ def _usable(paths: StatePaths, settings: LocalSettings) -> StackRecord | None:
                 "to run with the new one: codestory service stop && codestory service start"
             )
     return record
+
+
+def _make_way(paths: StatePaths, record: StackRecord, settings: LocalSettings, say: Say) -> None:
+    """End another version's stack, if that interrupts nothing and its jobs and its graph are found again."""
+    for name, wished, own, used in (
+        ("CODESTORY_NATS_URL", settings.nats_url, "nats" in record.ports, record.nats_url),
+        ("CODESTORY_NEO4J_URI", settings.neo4j_uri, "bolt" in record.ports, record.graph.uri),
+    ):
+        if own != (wished is None):
+            to_have = f"unset {name}" if own else f"set {name}={used}"
+            raise BadSetting(f"{_named(record)} and uses {used}: to go on with what it has stored, {to_have}")
+    jobs = unfinished(record.url)
+    if jobs != 0:
+        what = "does not tell whether it has unfinished jobs" if jobs is None else f"has unfinished jobs ({jobs:,})"
+        raise AnotherVersion(
+            f"{_named(record)}, this is {version()}. It {what}. Wait until they have ended (codestory ingest jobs), "
+            "or let this version go on with them: codestory service stop && codestory service start"
+        )
+    say(f"Code Story {record.version} is running and idle: {version()} takes its place, jobs and graph are kept")
+    launcher.finish(paths, record)
+
+
+def _named(record: StackRecord) -> str:
+    return f"Code Story {record.version} is running ({record.url}, started by {record.python})"
+
+
+def _still_there(config: str) -> Path | None:
+    """The pipeline file of the stack that was ended goes on to be used, unless another one is given."""
+    return Path(config) if Path(config).is_file() else None
 
 
 def _wait(paths: StatePaths, plan: Plan, settings: LocalSettings, say: Say, *, take_back: bool) -> None:

@@ -22,13 +22,13 @@ from pydantic import BaseModel, ValidationError
 from codestory import telemetry
 from codestory.contracts.results import Progress, StepOutcome
 from codestory.contracts.values import Reason, Value
+from codestory.files.repository import FileSettings, RepositoryFiles
 from codestory.graph import Fence, GraphWriter, driver
 from codestory.graph.errors import GraphError, GraphUnavailable
 from codestory.graph.settings import GraphSettings
 from codestory.redaction import redact
+from codestory.step_errors import RepositoryUnavailable
 from codestory.steps import discovery
-from codestory.steps.errors import RepositoryUnavailable
-from codestory.steps.files import FileSettings, RepositoryFiles
 from codestory.steps.frames import FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
 from codestory.steps.step import AnyStep, StepContext, StepError, TemporaryStepError
 from codestory.steps.update import perform

@@ -11,7 +11,6 @@ from codestory.bus import LOST, Bus
 from codestory.contracts.commands import RunStep
 from codestory.contracts.jobs import Tombstone
 from codestory.contracts.values import Verb
-from codestory.mirror import Mirror
 from codestory.steps.settings import HostSettings
 
 
@@ -26,8 +25,8 @@ class Heartbeat:
     """The last event of the step must be our own `started`, in the same epoch, and no tombstone may lie. Only then is
     the command's lease prolonged: a stopped worker that comes back would else keep alive what is another's."""
 
-    def __init__(self, bus: Bus, settings: HostSettings, tombstones: Mirror) -> None:
-        self.bus, self.settings, self.tombstones = bus, settings, tombstones
+    def __init__(self, bus: Bus, settings: HostSettings) -> None:
+        self.bus, self.settings = bus, settings
         self._look: dict[str, asyncio.Event] = {}
 
     def hint(self, job: str) -> None:
@@ -58,16 +57,11 @@ class Heartbeat:
             if self._look.get(command.job) is look:
                 del self._look[command.job]
 
-    async def told(self, command: RunStep, *, fresh: bool) -> Verdict | None:
-        """A tombstone lies on this attempt, or on a later one: how it is to end."""
-        if fresh:
-            found = await self.bus.value("cancel", command.job)
-            data = found.data if found else b""
-        else:
-            entry = self.tombstones.get(command.job)
-            data = entry[1] if entry else b""
+    async def told(self, command: RunStep) -> Verdict | None:
+        """A tombstone lies on this attempt, or on a later one: how it is to end. As the leader has it now."""
+        found = await self.bus.value("cancel", command.job)
         try:
-            tombstone = Tombstone.model_validate_json(data) if data else Tombstone()
+            tombstone = Tombstone.model_validate_json(found.data) if found else Tombstone()
         except ValidationError:  # another version's: the reconciler writes it anew
             return None
         if command.attempt > tombstone.attempts.get(command.step, 0):
@@ -78,4 +72,4 @@ class Heartbeat:
         last = await self.bus.last("EVENTS", self.bus.events_of(command.job, command.step))
         if await self.bus.current_epoch() != epoch or not last or last.sequence != generation:
             return Verdict.FENCED
-        return await self.told(command, fresh=True)
+        return await self.told(command)

@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import nats.js.errors
@@ -14,8 +15,9 @@ from faststream.nats import NatsMessage
 from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus
 from codestory.contracts.api import StepInfo
-from codestory.mirror import Mirror
 from codestory.puller import Puller
+from codestory.snapshots.cache import SnapshotCache
+from codestory.snapshots.settings import CacheSettings
 from codestory.steps.heartbeat import Heartbeat
 from codestory.steps.settings import HostSettings
 from codestory.steps.slot import Slot
@@ -46,13 +48,19 @@ async def describe(step: str) -> StepInfo:
     return StepInfo.model_validate_json(out.splitlines()[-1])
 
 
+async def _nothing() -> str:
+    return ""
+
+
 class Host:
     def __init__(self, bus: Bus, settings: HostSettings, info: StepInfo) -> None:
         self.bus, self.settings, self.info = bus, settings, info
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}".replace(".", "-")
-        self.tombstones = Mirror(bus, "cancel")
-        self.heartbeat = Heartbeat(bus, settings, self.tombstones)
+        self.heartbeat = Heartbeat(bus, settings)
+        self.snapshots = SnapshotCache(bus, CacheSettings())
         self.slots: list[Slot] = []
+        #: What else it needs before it is ready, and has not. Empty: all there.
+        self.needs: Callable[[], Awaitable[str]] = _nothing
         self._stop = asyncio.Event()
         bus.broker.subscriber(bus.subject("control", "*"))(self.control)
         bus.on_reconnect(self.back)
@@ -84,7 +92,6 @@ class Host:
         await self.bus.connect()
         await self._declared()
         await self.register()
-        await self.tombstones.start()
         await self.bus.broker.start()
         count = self.settings.slots or await self._consumer_limit()
         async with asyncio.TaskGroup() as group:
@@ -98,7 +105,7 @@ class Host:
 
     async def _widen(self, group: asyncio.TaskGroup, count: int) -> None:
         while len(self.slots) < count:
-            slot = Slot(self.bus, self.settings, self.info, self.heartbeat, self.worker)
+            slot = Slot(self.bus, self.settings, self.info, self.heartbeat, self.snapshots, worker=self.worker)
             self.slots.append(slot)
             group.create_task(slot.serve(await Puller(self.bus, "RUN", self.info.name).start()))
 
@@ -115,6 +122,16 @@ class Host:
                 return
             except LOST:
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def unready(self) -> str:
+        """Why it cannot take a command now; empty: it can."""
+        if self._stop.is_set():
+            return "it has been told to stop"
+        if not self.bus.connected:
+            return "the message bus does not answer"
+        if not self.slots:
+            return "waiting for an orchestrator to declare the streams"
+        return await self.needs()
 
     async def register(self) -> None:
         """Say that this step exists. The orchestrator then makes its consumers."""
@@ -150,7 +167,7 @@ class Host:
     async def _be_gone(self) -> None:
         with suppress(*LOST):
             async with asyncio.timeout(1):
-                await self.bus.purge("KV_workers", self._presence)
+                await self.bus.say("gone", self.info.name, self.worker)
 
     async def control(self, _: bytes, message: NatsMessage) -> None:
         """A hint that a job's state has changed; the tombstone is the truth."""
@@ -170,8 +187,6 @@ class Host:
         if epoch != self.bus.epoch:
             log.warning("bus.new_epoch", epoch=epoch)
             self.bus.epoch = epoch
-            self.tombstones.forget()
         self.heartbeat.hint_all()  # attempts of another epoch find out at once
         await self._say_present()  # or a cancel would take us for dead
         await self.register()
-        await self.tombstones.list()

@@ -9,7 +9,10 @@ from pydantic import ValidationError
 
 from codestory import telemetry
 from codestory.bus import Bus
+from codestory.graph.health import GraphHealth
+from codestory.graph.settings import GraphSettings
 from codestory.steps.host import Host, StepUnusable, describe
+from codestory.steps.probes import Probes
 from codestory.steps.settings import HostSettings
 
 USAGE = "usage: codestory-step NAME [--register]"
@@ -20,11 +23,25 @@ async def serve(step: str, settings: HostSettings, *, only_register: bool, befor
     bus = Bus(settings, f"step-{step}", before_write)
     host = Host(bus, settings, info)
     if not only_register:
-        await host.run()
+        await _run(host, settings)
         return
     await bus.connect()
     await host.register()
     await bus.close()
+
+
+async def _run(host: Host, settings: HostSettings) -> None:
+    if settings.probe_port is None:
+        await host.run()
+        return
+    graph = GraphHealth(GraphSettings())
+    host.needs = graph.problem
+    probes = Probes(settings.probe_host, settings.probe_port, host.unready, settings.probe_seconds)
+    try:
+        await host.run()
+    finally:
+        probes.close()
+        await graph.close()
 
 
 def main(before_write: Callable[[str], None] = lambda _: None) -> None:

@@ -9,7 +9,7 @@ from codestory.contracts.api import JobView, RetryJob, StepView, SubmitJob
 from codestory.contracts.plans import ConfiguredStep, Options, PipelineConfig
 from codestory.contracts.schedules import CreateSchedule, Schedule
 from codestory.contracts.values import Mode, Priority
-from codestory.steps.errors import StepError
+from codestory.step_errors import StepError
 
 if TYPE_CHECKING:
     from codestory.client import AsyncClient

@@ -42,11 +42,12 @@ class Output:
 
     def _write(self, record: dict[str, Any]) -> None:
         event = str(record.pop("event", "step.output"))
-        level = _level(record.pop("level", "info"))
-        log.log(level, event, **{key: value for key, value in record.items() if key != "exc_info"})
+        level = str(record.pop("level", "info"))
+        log.log(_level(level), event, **{key: value for key, value in record.items() if key != "exc_info"})
+        whole = {"event": event, "level": level, **record}
         subject = self.bus.subject("log", self.fields["job_id"], self.fields["step"])
-        self.bus.in_background(self.bus.record(subject, json.dumps({"event": event, **record}, default=str).encode()))
+        self.bus.in_background(self.bus.record(subject, json.dumps(whole, default=str).encode()))
 
 
-def _level(name: Any) -> int:
-    return {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}.get(str(name), 20)
+def _level(name: str) -> int:
+    return {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}.get(name, 20)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from codestory.bus import BusSettings
+from codestory.bus_settings import BusSettings
 
 
 class HostSettings(BusSettings):
@@ -27,6 +27,11 @@ class HostSettings(BusSettings):
     #: Lines of an attempt's output that are kept; the rest is counted.
     log_lines: int = 10_000
     log_level: str = "INFO"
+    #: Where `/livez`, `/readyz` and `/metrics` are served. None: nowhere.
+    probe_port: int | None = Field(default=None, ge=0, le=65535)
+    probe_host: str = "127.0.0.1"
+    #: A process that has not said after this whether it is ready, is not; nor is one alive that cannot answer.
+    probe_seconds: float = Field(default=5.0, gt=0)
 
     @property
     def heartbeat_seconds(self) -> float:

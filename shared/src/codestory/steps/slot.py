@@ -22,10 +22,13 @@ from codestory.contracts.events import (
     StepStopped,
     Terminal,
 )
+from codestory.contracts.jobs import Repository
 from codestory.contracts.plans import Options
 from codestory.contracts.results import Progress, Usage
+from codestory.contracts.snapshots import snapshot_id
 from codestory.contracts.values import Reason, now
 from codestory.puller import Puller
+from codestory.snapshots.cache import SnapshotAway, SnapshotCache, SnapshotUnusable
 from codestory.steps import options
 from codestory.steps.claim import Delivery, Overtaken, Unreadable, claim, parse, report
 from codestory.steps.frames import DoneFrame, FailedFrame, RunFrame
@@ -61,8 +64,18 @@ class Running:
 
 
 class Slot:
-    def __init__(self, bus: Bus, settings: HostSettings, info: StepInfo, heartbeat: Heartbeat, worker: str) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        settings: HostSettings,
+        info: StepInfo,
+        heartbeat: Heartbeat,
+        snapshots: SnapshotCache,
+        *,
+        worker: str,
+    ) -> None:
         self.bus, self.settings, self.info, self.heartbeat, self.worker = bus, settings, info, heartbeat, worker
+        self.snapshots = snapshots
         self.stopping = asyncio.Event()
         self.running: Running | None = None
         self._child: Child | None = None
@@ -89,7 +102,7 @@ class Slot:
         except Unreadable as error:
             await self._reject(msg, error)
             return
-        if told := await self.heartbeat.told(command, fresh=False):
+        if told := await self.heartbeat.told(command):
             event = INTERRUPTED[told](attempt=command.attempt, worker=self.worker, at=now())
             await self.bus.overrule(command.job, command.step, event)
         else:
@@ -190,6 +203,19 @@ class Slot:
             await cancelling.end(doing, beating, stopping, telling)
 
     async def _do(self, running: Running, output: Output, trace_id: str) -> Terminal | None:
+        repository = running.command.repository
+        if not (snapshot := snapshot_id(repository.path)):
+            return await self._do_in(repository, running, output, trace_id)
+        try:
+            async with self.snapshots.held(snapshot) as directory:
+                at_hand = repository.model_copy(update={"path": str(directory)})
+                return await self._do_in(at_hand, running, output, trace_id)
+        except SnapshotUnusable as error:
+            return self._failed(running, Reason.GAVE_UP, str(error))
+        except SnapshotAway as error:
+            return self._failed(running, Reason.TEMPORARY, str(error), retryable=True)
+
+    async def _do_in(self, repository: Repository, running: Running, output: Output, trace_id: str) -> Terminal | None:
         command = running.command
         given, _ = self._options(command)
         try:
@@ -200,7 +226,7 @@ class Slot:
             frame = RunFrame(
                 job=command.job,
                 attempt=command.attempt,
-                repository=command.repository,
+                repository=repository,
                 options=given,
                 epoch=running.epoch,
                 generation=running.generation,

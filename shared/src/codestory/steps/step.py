@@ -26,9 +26,9 @@ from pydantic import BaseModel, JsonValue
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import EXAMPLES, NAMES, Gap, Progress, StepOutcome
+from codestory.files.repository import RepositoryFiles
 from codestory.graph import GraphWriter
-from codestory.steps.errors import StepError, TemporaryStepError
-from codestory.steps.files import RepositoryFiles
+from codestory.step_errors import StepError, TemporaryStepError
 from codestory.steps.operations import StepOperations
 
 #: What a record holds of a step's details; it travels with every look at the job.

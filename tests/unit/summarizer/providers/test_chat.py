@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from codestory.steps.errors import StepError, TemporaryStepError
+from codestory.step_errors import StepError, TemporaryStepError
 from codestory.testing_models import (
     Answer,
     ModelServer,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from codestory.steps.errors import StepError
+from codestory.step_errors import StepError
 from codestory_summarizer.providers import azure, create, openai
 from codestory_summarizer.settings import SummarizerSettings
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trustme
 
-from codestory.steps.errors import StepError, TemporaryStepError
+from codestory.step_errors import StepError, TemporaryStepError
 from codestory.testing_models import ModelServer, Rules
 from codestory_summarizer.provider import Reply
 from codestory_summarizer.providers.chat import ChatProvider

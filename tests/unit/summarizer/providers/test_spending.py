@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from codestory.steps.errors import StepError
+from codestory.step_errors import StepError
 from codestory.testing import wait_until
 from codestory.testing_models import (
     Answer,

@@ -8,10 +8,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from codestory.contracts.snapshots import PART_TYPE
 from codestory_orchestrator.api.problems import ProblemResponse, respond
 from codestory_orchestrator.api.settings import ApiSettings
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Where a body may be something else than JSON.
+_SNAPSHOTS: Final = "/v1/ingest/snapshots/"
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
@@ -23,14 +26,14 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            if refusal := self._host(scope) or _foreign(scope):
+            if refusal := self._host(scope) or self._foreign(scope):
                 await WebSocket(scope, receive, send).send_denial_response(refusal)
                 return
         elif scope["type"] == "http":
             if refusal := self._host(scope) or self._unsafe(scope):
                 await refusal(scope, receive, send)
                 return
-            receive = self._limited(receive)
+            receive = self._limited(receive, self._limit(scope))
         await self.app(scope, receive, send)
 
     def _host(self, scope: Scope) -> ProblemResponse | None:
@@ -44,25 +47,36 @@ class Guard:
     def _unsafe(self, scope: Scope) -> ProblemResponse | None:
         if scope["method"] in _SAFE:
             return None
-        return _foreign(scope) or self._body(scope)
+        return self._foreign(scope) or self._body(scope)
+
+    def _foreign(self, scope: Scope) -> ProblemResponse | None:
+        """A browser states the page's origin; programs state none."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if origin is None or origin in self.settings.cors_origins or _same(origin, headers.get("host", "")):
+            return None
+        detail = "A web page of another origin may not do this, unless CODESTORY_CORS_ORIGINS names it."
+        return respond(scope, 403, code="foreign_origin", detail=detail)
 
     def _body(self, scope: Scope) -> ProblemResponse | None:
         headers = Headers(scope=scope)
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length[:20]) > self.settings.max_body_bytes:
-            return respond(scope, 413, code="content_too_large", detail=self._too_large)
+        length, limit = headers.get("content-length", ""), self._limit(scope)
+        if length.isdecimal() and int(length[:20]) > limit:
+            return respond(scope, 413, code="content_too_large", detail=_too_large(limit))
         empty = length in {"", "0"} and "transfer-encoding" not in headers
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not empty and media_type != "application/json":
+        if not empty and media_type != "application/json" and not (media_type == PART_TYPE and _takes_parts(scope)):
             detail = "The body must be JSON, and say so: Content-Type: application/json."
             return respond(scope, 415, code="unsupported_media_type", detail=detail)
         return None
 
-    @property
-    def _too_large(self) -> str:
-        return f"The body may have at most {self.settings.max_body_bytes} bytes."
+    def _limit(self, scope: Scope) -> int:
+        media_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == PART_TYPE and _takes_parts(scope):
+            return self.settings.snapshot_part_bytes
+        return self.settings.max_body_bytes
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, limit: int) -> Receive:
         """A body sent in chunks states no length."""
         total = 0
 
@@ -70,20 +84,19 @@ class Guard:
             nonlocal total
             message = await receive()
             total += len(message.get("body", b""))
-            if total > self.settings.max_body_bytes:
-                raise HTTPException(413, self._too_large)
+            if total > limit:
+                raise HTTPException(413, _too_large(limit))
             return message
 
         return count
 
 
-def _foreign(scope: Scope) -> ProblemResponse | None:
-    """A browser states the page's origin; programs state none."""
-    headers = Headers(scope=scope)
-    origin = headers.get("origin")
-    if origin is None or _same(origin, headers.get("host", "")):
-        return None
-    return respond(scope, 403, code="foreign_origin", detail="A web page of another origin may not do this.")
+def _takes_parts(scope: Scope) -> bool:
+    return scope["method"] == "PUT" and scope["path"].startswith(_SNAPSHOTS)
+
+
+def _too_large(limit: int) -> str:
+    return f"The body may have at most {limit} bytes."
 
 
 def _same(origin: str, host: str) -> bool:

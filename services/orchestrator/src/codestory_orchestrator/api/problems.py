@@ -42,8 +42,8 @@ def respond(
         title=HTTPStatus(status).phrase,
         status=status,
         code=code,
-        detail=_utf8(detail),
-        instance=quote(_utf8(scope["path"][:MAX_TEXT])),
+        detail=utf8(detail),
+        instance=quote(utf8(scope["path"][:MAX_TEXT])),
         errors=tuple(errors),
     )
     return ProblemResponse(problem.model_dump() | members, status, dict(headers or {}))
@@ -65,8 +65,12 @@ def install(app: FastAPI) -> None:
 
 async def _refused(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, IngestionError)
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
-    return respond(request.scope, error.status, code=error.code, detail=str(error), headers=headers)
+    return refusal(request.scope, error)
+
+
+def refusal(scope: Scope, error: IngestionError) -> ProblemResponse:
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    return respond(scope, error.status, code=error.code, detail=str(error), headers=headers | error.headers)
 
 
 async def _repository_refused(request: Request, error: Exception) -> ProblemResponse:
@@ -77,7 +81,7 @@ async def _malformed(request: Request, error: Exception) -> ProblemResponse:
     """The input itself is not repeated: it may be large, or a secret."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    errors = [_located(each["loc"], each["msg"], each["type"]) for each in found[:MAX_ERRORS]]
+    errors = [located(each["loc"], each["msg"], each["type"]) for each in found[:MAX_ERRORS]]
     first = errors[0]
     place = ".".join(map(str, first["loc"]))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -108,11 +112,11 @@ _DETAILS: Final = {
 }
 
 
-def _located(location: Sequence[str | int], message: str, kind: str) -> dict[str, Any]:
-    places = [part if isinstance(part, int) else _utf8(part[:MAX_TEXT]) for part in location[:MAX_ERRORS]]
-    return {"loc": places, "msg": _utf8(message[:MAX_TEXT]), "type": kind}
+def located(location: Sequence[str | int], message: str, kind: str) -> dict[str, Any]:
+    places = [part if isinstance(part, int) else utf8(part[:MAX_TEXT]) for part in location[:MAX_ERRORS]]
+    return {"loc": places, "msg": utf8(message[:MAX_TEXT]), "type": kind}
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     """JSON from outside may hold half a character, which could not be sent back."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

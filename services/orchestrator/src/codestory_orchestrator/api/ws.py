@@ -3,45 +3,57 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import NamedTuple, cast
+from typing import cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from codestory import cancelling
 from codestory.contracts.api import StatusMessage
 from codestory.contracts.values import now
-from codestory_orchestrator.api.ingestion import Orchestrator, possible
+from codestory_orchestrator.api import closes, ws_history
+from codestory_orchestrator.api.access import Caller
+from codestory_orchestrator.api.closes import (
+    BROKEN,
+    CUT_OFF,
+    ENDED,
+    GONE,
+    MALFORMED,
+    TOO_SLOW,
+    UNKNOWN,
+    Close,
+)
+from codestory_orchestrator.api.history import History
+from codestory_orchestrator.api.ingestion import Orchestrator, visible
 from codestory_orchestrator.api.latest import Latest
 from codestory_orchestrator.api.settings import ApiSettings
-from codestory_orchestrator.errors import IngestionError, JobNotFound
+from codestory_orchestrator.errors import EventsGone, IngestionError, JobNotFound
 
 router = APIRouter(tags=["jobs"])
 
 
-class Close(NamedTuple):
-    """How a connection ends: a WebSocket close code and what to tell."""
-
-    code: int
-    reason: str
-
-
-ENDED = Close(1000, "the job has ended")
-BROKEN = Close(1011, "something went wrong in the service; its log has the details")
-CUT_OFF = Close(1012, "the service lost sight of the job; connect again")
-TOO_SLOW = Close(1013, "too slow; connect again")
-UNKNOWN = Close(4404, "there is no such job")
-
-
+@router.websocket("/v1/ingest/{job_id}/ws", name="watch_job_here")
 @router.websocket("/ws/status/{job_id}")
-async def watch_job(websocket: WebSocket, job_id: str, ingestion: Orchestrator) -> None:
-    """Text frames, each a StatusMessage: the job as it is, then changes and heartbeats, last how it ended."""
+async def watch_job(websocket: WebSocket, job_id: str, ingestion: Orchestrator, caller: Caller) -> None:
+    """Text frames, each a StatusMessage: the job as it is, then changes and heartbeats, last how it ended.
+
+    With `from_seq`: each of its events from there on, heartbeats, last how it ended."""
     settings = cast("ApiSettings", websocket.app.state.settings)
     await websocket.accept()
     close: Close | None = BROKEN
     try:
-        close = await Watcher(websocket, settings).watch(ingestion.watch(possible(job_id)))
+        known = await visible(job_id, ingestion, caller)
+        history = cast("History | None", websocket.app.state.history)
+        if history and ws_history.asked(websocket):
+            teller = ws_history.Teller(websocket, settings, history, ingestion)
+            close = await teller.tell(ws_history.place(websocket, known))
+        else:
+            close = await Watcher(websocket, settings).watch(ingestion.watch(known))
+    except ws_history.Unreadable:
+        close = MALFORMED
     except JobNotFound:
         close = UNKNOWN
+    except EventsGone:
+        close = GONE
     except IngestionError:
         close = CUT_OFF
     finally:
@@ -68,7 +80,7 @@ class Watcher:
         """Until the feed or the connection ends. None: the other side has closed, or is gone."""
         hearing = asyncio.create_task(self._hear(feed))
         telling = asyncio.create_task(self._tell())
-        gone = asyncio.create_task(self._until_gone())
+        gone = asyncio.create_task(closes.gone(self._websocket))
         tasks = (hearing, telling, gone)
         try:
             await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,8 +122,3 @@ class Watcher:
         async with asyncio.timeout(self._settings.ws_send_seconds):
             await self._websocket.send_text(message.model_dump_json())
         self._sent = message.seq
-
-    async def _until_gone(self) -> None:
-        """What a watcher sends is not for us."""
-        while (await self._websocket.receive())["type"] != "websocket.disconnect":
-            pass

@@ -1,6 +1,6 @@
 """How far a job is, how long it will take, and which of its steps say nothing new any more. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import fsum, inf
@@ -115,6 +115,13 @@ def job_eta(job: Job, course: Course) -> float | None:
     plans = {plan.name: plan for plan in job.plan}
     until: dict[str, float] = {}
     return max((_until(plans, name, left, until) for name in plans), default=None)
+
+
+def longest(plan: Iterable[StepPlan], seconds: Mapping[str, float]) -> float:
+    """Along the longest way through these steps, of which each takes so long."""
+    plans = {step.name: step for step in plan}
+    until: dict[str, float] = {}
+    return max((_until(plans, name, seconds, until) for name in plans), default=0.0)
 
 
 def _until(plans: Mapping[str, StepPlan], name: str, left: Mapping[str, float], until: dict[str, float]) -> float:

@@ -55,5 +55,9 @@ class Usual:
                     self._held.popitem(last=False)
         return times
 
+    def seconds(self, repository: str, mode: Mode) -> dict[str, float]:
+        """By step, the last time that it was ingested in this mode."""
+        return self._seconds(repository, mode)
+
     def _seconds(self, repository: str, mode: Mode) -> dict[str, float]:
         return {name: seconds for name, (_, seconds) in self._times.get((repository, mode), {}).items()}

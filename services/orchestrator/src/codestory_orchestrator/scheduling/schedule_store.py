@@ -34,6 +34,10 @@ class ScheduleStore:
         schedule = _load(found[0]) if found else None
         return (schedule, found[1]) if found and schedule else None
 
+    async def forgotten(self, schedule_id: str) -> bool:
+        """There was one of this id, and it was deleted."""
+        return await self._records.removed(PREFIX + schedule_id)
+
     async def write(self, schedule: Schedule, revision: int) -> bool:
         """False: somebody else changed it first."""
         written = await self._records.write(PREFIX + schedule.id, encoded(schedule), revision, what="schedule")

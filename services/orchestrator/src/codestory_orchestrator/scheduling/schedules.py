@@ -25,6 +25,7 @@ from codestory_orchestrator.errors import (
     ServiceUnavailable,
     UnknownStep,
 )
+from codestory_orchestrator.idempotency import Idempotency, Kind
 from codestory_orchestrator.records import TRIES
 from codestory_orchestrator.scheduling import occurrences
 from codestory_orchestrator.scheduling.schedule_store import ScheduleStore
@@ -66,9 +67,21 @@ class Schedules:
 
     # the verbs
 
-    async def create(self, request: CreateSchedule, *, schedule_id: str = "", owner: str = "") -> Schedule:
-        """Once this returns the schedule is not lost. With a `schedule_id` that exists already: that one, as it is."""
+    async def create(
+        self, request: CreateSchedule, *, schedule_id: str = "", owner: str = "", key: str = ""
+    ) -> Schedule:
+        """Once this returns the schedule is not lost. With a `schedule_id` that exists already: that one, as it is.
+
+        `key`: see `Idempotency`."""
         async with self._reachable():
+            if key:
+                return await Idempotency(self.bus).once(
+                    request,
+                    key=key,
+                    owner=owner,
+                    kind=Kind(lambda: new_id(self.bus.now()), self.records.forgotten),
+                    make=lambda schedule_id: self.create(request, schedule_id=schedule_id, owner=owner),
+                )
             if schedule_id and (found := await self.records.read(schedule_id)):
                 return found[0]
             at = self.bus.now()

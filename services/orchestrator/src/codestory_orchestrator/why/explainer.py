@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Protocol
 
 from codestory.bus import LOST, PRIORITIES, Bus, attempt_in
@@ -38,32 +39,33 @@ class Explainer:
         self.bus, self.store, self.holders, self.feed, self.settings = bus, store, holders, feed, settings
         self._readers = asyncio.Semaphore(READERS)
 
-    async def why(self, job_id: str) -> Why:
-        """Raises JobNotFound."""
+    async def why(self, job_id: str, owner: str | None = None) -> Why:
+        """Raises JobNotFound. `owner`: for them; of others' jobs they are told the ids and nothing of what they wait
+        for, nor on which repository."""
         try:
-            return explain(await self._facts(job_id, DEPTH))
+            return explain(await self._facts(job_id, DEPTH, owner))
         except LOST as error:
             raise ServiceUnavailable from error
 
-    async def _facts(self, job_id: str, depth: int) -> Facts:
+    async def _facts(self, job_id: str, depth: int, owner: str | None) -> Facts:
         """As of one moment: gathered anew when the record has changed meanwhile, or a command was on the move."""
         for look in range(LOOKS):
             found = await self.store.read(job_id)
             if not found:
                 raise JobNotFound(job_id)
-            facts = await self._look(*found, depth)
+            facts = await self._look(*found, depth, owner)
             again = await self.store.read(job_id)
             if look == LOOKS - 1 or (again and again[1] == found[1] and not _on_the_move(facts)):
                 return facts
         raise AssertionError("the last look counts")
 
-    async def _look(self, job: Job, revision: int, depth: int) -> Facts:
+    async def _look(self, job: Job, revision: int, depth: int, owner: str | None) -> Facts:
         view = await self.feed.view(job, revision)
         if job.state.ended:
             return Facts(job, view, self.bus.now())
         ahead = await self._ahead(job)
-        first = await self._other(ahead[0], depth) if ahead else None
-        after = await self._after(job, depth)
+        first = await self._other(ahead[0], depth, owner) if ahead else None
+        after = await self._after(job, depth, owner)
         steps = await self._steps(job) if job.active else {}
         waiting = any(step.queued for step in steps.values())
         nobody = Holders(available_tokens=0, max_tokens=0, holders=())
@@ -73,9 +75,10 @@ class Explainer:
             self.bus.now(),
             ahead=ahead,
             first=first,
+            deleting_since=self._deleting_since(job),
             after=after,
             steps=steps,
-            tokens=await self.holders.list() if waiting else nobody,
+            tokens=await self._tokens(owner) if waiting else nobody,
             ack_wait_seconds=self.settings.ack_wait_seconds,
             queue_entry_seconds=self.settings.queue_entry_seconds,
         )
@@ -90,21 +93,27 @@ class Explainer:
         jobs = queue.jobs if queue else []
         return tuple(jobs[: jobs.index(job.id)] if job.id in jobs else jobs)
 
-    async def _after(self, job: Job, depth: int) -> tuple[Other, ...]:
+    def _deleting_since(self, job: Job) -> datetime | None:
+        queue = self.store.remembered_queue(job.repository.id)
+        return queue.deletion.at if queue and queue.deletion else None
+
+    async def _after(self, job: Job, depth: int, owner: str | None) -> tuple[Other, ...]:
         """Those that it comes after and that are not over; of the first of them also what it waits for itself."""
         if job.active or job.eligible:
             return ()
         states = await asyncio.gather(*(self._state(name) for name in job.after))
         open_ones = [name for name, state in zip(job.after, states, strict=True) if not over(job.when, state)]
         depths = [depth, *(0 for _ in open_ones[1:])]
-        return tuple(await asyncio.gather(*(self._other(name, d) for name, d in zip(open_ones, depths, strict=False))))
+        return tuple(
+            await asyncio.gather(*(self._other(name, d, owner) for name, d in zip(open_ones, depths, strict=False)))
+        )
 
     async def _state(self, job_id: str) -> JobState | None:
         async with self._readers:
             found = await self.store.read(job_id)
         return found[0].state if found else None
 
-    async def _other(self, job_id: str, depth: int) -> Other:
+    async def _other(self, job_id: str, depth: int, owner: str | None) -> Other:
         """`depth`: how many jobs further down the chain are looked at, this one included."""
         async with self._readers:
             found = await self.store.read(job_id)
@@ -112,14 +121,28 @@ class Explainer:
                 return Other(job_id)
             job, revision = found
             view = await self.feed.view(job, revision)
-        if depth > 0 and not job.state.ended:
+        if depth > 0 and not job.state.ended and owner in {None, job.owner}:
             try:
-                facts = await self._facts(job_id, depth - 1)
+                facts = await self._facts(job_id, depth - 1, owner)
             except JobNotFound:
                 return Other(job_id)
             waits = explain(facts).waits if held_up(facts) else ()
             return Other(job_id, facts.job.state, facts.view.fraction, waits)
         return Other(job_id, job.state, view.fraction)
+
+    async def _tokens(self, owner: str | None) -> Holders:
+        held = await self.holders.list()
+        return held if owner is None else await self.only_own(held, owner)
+
+    async def only_own(self, held: Holders, owner: str) -> Holders:
+        """Without the repositories of others' jobs."""
+        own = {job_id for job_id in {holder.job for holder in held.holders} if await self._is_of(job_id, owner)}
+        holders = (h if h.job in own else h.model_copy(update={"repository": ""}) for h in held.holders)
+        return held.model_copy(update={"holders": tuple(holders)})
+
+    async def _is_of(self, job_id: str, owner: str) -> bool:
+        found = await self.store.read(job_id, fresh=False)
+        return found is not None and found[0].owner == owner
 
     # the steps that are active
 

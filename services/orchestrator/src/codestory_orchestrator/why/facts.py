@@ -49,6 +49,8 @@ class Facts:
     #: The jobs that stand before it on its repository, and the first of them as it is.
     ahead: tuple[str, ...] = ()
     first: Other | None = None
+    #: Since when its repository is being deleted.
+    deleting_since: datetime | None = None
     #: Those that it comes after.
     after: tuple[Other, ...] = ()
     #: The active ones.

@@ -2,7 +2,7 @@
 
 from codestory.contracts.api import Cause, Wait, Why
 from codestory.contracts.values import JobState, StepState, When
-from codestory_orchestrator.pipeline import OVER, completed
+from codestory_orchestrator.pipeline import OVER, completed, fetched
 from codestory_orchestrator.why.facts import Facts, Other
 from codestory_orchestrator.why.step_links import runs, step_waits
 from codestory_orchestrator.why.words import length, listed, moment, share, since
@@ -32,7 +32,7 @@ def _links(facts: Facts) -> tuple[Wait, ...]:
     job = facts.job
     if job.state.ending:
         return tuple(_ending(facts, name) for name in job.active)
-    links = [*_due(facts), *_after(facts)]
+    links = [*_due(facts), *_fetch(facts), *_after(facts)]
     if not links and not job.active:
         links = _repository(facts)
     for name in (plan.name for plan in job.plan if plan.name in job.active):
@@ -84,6 +84,19 @@ def _due(facts: Facts) -> list[Wait]:
     return [Wait(cause=Cause.DUE, text=f"due at {moment(job.due_at, facts.at)}{late}", until=job.due_at)]
 
 
+def _fetch(facts: Facts) -> list[Wait]:
+    job, source = facts.job, facts.job.source
+    if source is None or fetched(source) or job.state is not JobState.PENDING:
+        return []
+    what = f"{source.ref} of {source.url}" if source.ref else source.url
+    if not source.problem:
+        text = f"its repository is being fetched: {what}"
+    else:
+        when = f"at {moment(source.retry_at, facts.at)}" if source.retry_at and source.retry_at > facts.at else "now"
+        text = f"its repository ({what}) is fetched again {when}, after {source.failures} failures: {source.problem}"
+    return [Wait(cause=Cause.FETCH, text=text, since=job.created_at, until=source.retry_at)]
+
+
 def _after(facts: Facts) -> list[Wait]:
     if facts.job.eligible or facts.job.active:
         return []
@@ -113,6 +126,9 @@ def _after_one(when: When, other: Other) -> Wait:
 
 def _repository(facts: Facts) -> list[Wait]:
     first, name = facts.first, facts.job.repository.name
+    if first is None and facts.deleting_since:
+        text = f"the repository {name} is being deleted {since(facts.deleting_since, facts.at)}: it begins after that"
+        return [Wait(cause=Cause.REPOSITORY, text=text, since=facts.deleting_since)]
     if first is None:
         return []
     if first.state is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from codestory.steps.errors import StepError
+from codestory.step_errors import StepError
 from codestory_summarizer.providers import azure, openai
 from codestory_summarizer.providers.budget import Budget
 from codestory_summarizer.providers.chat import ChatProvider

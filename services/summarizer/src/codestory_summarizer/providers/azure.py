@@ -2,7 +2,7 @@
 
 from urllib.parse import SplitResult, quote, urlencode
 
-from codestory.steps.errors import StepError
+from codestory.step_errors import StepError
 from codestory_summarizer.providers.endpoint import Credentials, Endpoint, Key, address, place, secret, variable
 from codestory_summarizer.settings import SummarizerSettings
 

@@ -18,7 +18,7 @@ import httpx
 
 from codestory import telemetry
 from codestory.redaction import redact
-from codestory.steps.errors import StepError, TemporaryStepError
+from codestory.step_errors import StepError, TemporaryStepError
 from codestory_summarizer import prompt
 from codestory_summarizer.prompt import Prompt
 from codestory_summarizer.provider import Filtered, Reply, Unanswered, Usage

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
-from codestory.steps.errors import StepError
+from codestory.step_errors import StepError
 
 LimitName = Literal["max_completion_tokens", "max_tokens"]
 

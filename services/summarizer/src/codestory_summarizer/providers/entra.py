@@ -14,7 +14,7 @@ from azure.identity import (
     WorkloadIdentityCredential,
 )
 
-from codestory.steps.errors import StepError, TemporaryStepError
+from codestory.step_errors import StepError, TemporaryStepError
 from codestory_summarizer.providers.endpoint import secret, variable
 from codestory_summarizer.settings import SummarizerSettings
 

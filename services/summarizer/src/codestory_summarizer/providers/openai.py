@@ -1,6 +1,6 @@
 """Any OpenAI-compatible API: OpenAI itself, vLLM, Ollama, llama.cpp, a gateway."""
 
-from codestory.steps.errors import StepError
+from codestory.step_errors import StepError
 from codestory_summarizer.providers.endpoint import Endpoint, Key, address, place, secret, variable
 from codestory_summarizer.settings import SummarizerSettings
 

@@ -1,0 +1,1 @@
+"""`codestory doctor`: looks at this machine, the embedded stack and the service, starts nothing and changes nothing."""

@@ -1,0 +1,33 @@
+"""Whether the graph answers."""
+
+import time
+
+from codestory.graph import driver
+from codestory.graph.errors import GraphUnavailable
+from codestory.graph.settings import GraphSettings
+
+#: An answer is good for so long, so that a health check cannot become a load.
+CACHED_SECONDS = 2.0
+PATIENCE_SECONDS = 2.0
+
+
+class GraphHealth:
+    def __init__(self, settings: GraphSettings) -> None:
+        self._settings = settings.model_copy(update={"graph_connect_timeout": PATIENCE_SECONDS})
+        self._driver = driver.connect(self._settings)
+        self._asked_at = float("-inf")
+        self._problem = ""
+
+    async def problem(self) -> str:
+        """Empty: it answers."""
+        if time.monotonic() - self._asked_at > CACHED_SECONDS:
+            try:
+                await driver.wait_ready(self._driver, self._settings, timeout=0)
+                self._problem = ""
+            except GraphUnavailable as error:
+                self._problem = str(error)
+            self._asked_at = time.monotonic()
+        return self._problem
+
+    async def close(self) -> None:
+        await self._driver.close()
