@@ -223,7 +223,10 @@ class Scripted:
         self.schedule = made()
         self.asked: list[Any] = []
 
-    async def create(self, request: CreateSchedule, *, schedule_id: str = "", owner: str = "") -> Schedule:
+    async def create(
+        self, request: CreateSchedule, *, schedule_id: str = "", owner: str = "", key: str = ""
+    ) -> Schedule:
+        del key
         self.asked.append(request)
         return occurrences.made(request, schedule_id or "s1", NOON, owner)
 

@@ -1,6 +1,5 @@
 """Why a job waits, in words and as data: each situation that there is, from facts that are made up."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -15,7 +14,6 @@ from codestory.contracts.results import Progress
 from codestory.contracts.values import JobState, Priority, Reason, When
 from codestory_orchestrator import control, pipeline
 from codestory_orchestrator.views import job_view
-from codestory_orchestrator.why import words
 from codestory_orchestrator.why.facts import Facts, Other, Queued, StepFacts
 from codestory_orchestrator.why.job_links import explain, held_up
 
@@ -479,24 +477,3 @@ def test_a_link_names_some_holders_only() -> None:
 @pytest.mark.parametrize(("job", "held"), [(made(), True), (begun(), True), (RUNNING, False), (RETRYING, True)])
 def test_a_job_of_which_a_step_runs_is_not_held_up(job: Job, held: bool) -> None:
     assert held_up(facts(job)) is held
-
-
-@pytest.mark.parametrize(
-    ("say", "said"),
-    [
-        (lambda: words.length(0.04), "0.0 s"),
-        (lambda: words.length(59.4), "59 s"),
-        (lambda: words.length(75), "1 min 15 s"),
-        (lambda: words.length(3599), "59 min"),
-        (lambda: words.length(3 * 3600 + 120), "3 h 2 min"),
-        (lambda: words.length(3600), "1 h"),
-        (lambda: words.length(50 * 3600), "2 d 2 h"),
-        (lambda: words.listed(["a"]), "a"),
-        (lambda: words.listed(["a", "b", "c"]), "a, b and c"),
-        (lambda: words.listed(list("abcdefg")), "a, b, c, d, e and 2 more"),
-        (lambda: words.share(1.0), "99 %"),
-        (lambda: words.iso(AT.astimezone(BERLIN)), "2026-01-01T13:00:00+01:00"),
-    ],
-)
-def test_times_and_lists_are_said_briefly(say: Callable[[], str], said: str) -> None:
-    assert say() == said

@@ -5,7 +5,7 @@ IngestionError
 ├── JobNotFound          404
 ├── ScheduleNotFound     404
 ├── StepNotFound         404
-├── StepNotOffered      404
+├── StepNotOffered       404
 ├── RepositoryNotFound   404
 ├── SnapshotNotFound     404
 ├── JobConflict          409
@@ -102,8 +102,8 @@ class EventsGone(IngestionError):
 
     def __init__(self, job_id: str, start: int) -> None:
         super().__init__(
-            f"What happened to the job {_quoted(job_id)} from {start} on is not all kept any more, or those numbers are of "
-            f"an earlier history. Begin again: GET /v1/ingest/{job_id} has the job as it is, from_seq=0 what is kept."
+            f"Not all that happened to the job {_quoted(job_id)} from {start} on is kept, or the numbers are of an "
+            f"earlier history. Begin again: GET /v1/ingest/{job_id} has the job as it is, from_seq=0 what is kept."
         )
 
 
@@ -417,10 +417,7 @@ class UnknownSnapshot(IngestionError):
     code = "unknown_snapshot"
 
     def __init__(self, sha256: str) -> None:
-        super().__init__(
-            f"There is no snapshot {_quoted(sha256)}, or not any more. Upload the repository again: "
-            "codestory ingest start PATH --upload"
-        )
+        super().__init__(f"There is no snapshot {_quoted(sha256)} any more: codestory ingest start PATH --upload")
 
 
 class HashMismatch(IngestionError):
