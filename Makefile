@@ -4,7 +4,7 @@
 #   JOBS=2              tests that run at once: each file in one of so many processes
 #   ARGS="..."          more arguments for the program that the target runs
 .POSIX:
-.PHONY: help ingest up down compose-up compose-down test test-neo4j test-chaos check format lock bench
+.PHONY: help ingest up down compose-up compose-down test test-long test-neo4j test-chaos check format lock bench
 
 BIN = .venv/bin
 JOBS = 2
@@ -45,9 +45,13 @@ compose-up: ## Build the images and bring the whole system up in Docker Compose
 compose-down: ## Stop the containers; their data stays
 	docker compose down $(ARGS)
 
-test: ## Run all tests but those that kill, stop and wipe for minutes
+test: ## Run all tests but those of the longer tiers
 	@.ci/environment dev
-	$(BIN)/pytest -m "not chaos" -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not chaos and not long" -n $(JOBS) --dist loadfile $(ARGS)
+
+test-long: ## Run the tests of whole services that take minutes in all
+	@.ci/environment dev
+	$(BIN)/pytest -m "long and not chaos" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI, _USER and _PASSWORD name
 	@.ci/environment dev

@@ -12,6 +12,7 @@ from codestory.testing import EmbeddedStack
 from codestory.testing_git import HOST, GitServer, git
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.e2e,
     pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("git") is None, reason="git is not here: apt-get install git"),

@@ -11,7 +11,7 @@ from codestory.contracts.values import JobState
 from codestory.steps import discovery
 from codestory.testing import EmbeddedStack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.long, pytest.mark.e2e]
 
 STEPS = ["blarify", "filesystem", "summarizer", "documentation_grapher"]
 #: For every step: two of them have the first, one the second, none the third.

@@ -10,7 +10,7 @@ import pytest
 from codestory.testing import EmbeddedStack
 
 #: The first one may have to start the stack.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(400)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "sdk.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

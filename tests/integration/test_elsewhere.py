@@ -28,6 +28,7 @@ from codestory_orchestrator.snapshots import Snapshots
 from codestory_orchestrator.store import JobStore
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(shutil.which("git") is None, reason="git is not here: apt-get install git"),
 ]

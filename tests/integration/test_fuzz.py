@@ -19,7 +19,7 @@ from codestory.contracts.api import Problem, SubmitJob
 from codestory.telemetry import LONGEST_LINE
 from codestory.testing_world import World, Worlds, plan
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 MESSAGES = 400
 #: Where messages go, after the namespace: those that carry work, news, hints; `*` is a word, or a name that is in use.

@@ -14,7 +14,7 @@ from codestory.bus import parsed
 from codestory.client import AsyncClient
 from codestory.testing_world import World, Worlds, plan
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 #: Jobs that are made while others are listed.
 INSERTED = 1000

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from codestory.graph import GraphSettings
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 CHAOS = Path(__file__).parents[2] / "chaos"
 FILES = 30

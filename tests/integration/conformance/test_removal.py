@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LATER = (1, 100)
 
 #: Where the machine is shared.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 class Broken(Exception):

@@ -10,7 +10,7 @@ from codestory.local.planning import version
 from codestory.testing import EmbeddedStack
 
 #: Each starts the stack two or three times.
-pytestmark = pytest.mark.timeout(500)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(500)]
 
 OLDER, NEWER = "0.0.1", "99.0"
 

@@ -13,7 +13,7 @@ from codestory.testing_world import World, Worlds, plan
 
 from .conftest import ask
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 OPERATIONS = {"run", "status", "stop", "cancel", "ingestion_update", "dependencies", "retry", "schedule"}
 

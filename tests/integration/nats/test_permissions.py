@@ -18,7 +18,7 @@ from codestory.testing import wait_until
 
 from .conftest import Guarded, GuardedStack, ask, guarded_stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 NAMESPACE = "guarded"
 USERS = {"orc": "orchestrator", "a": "step-a", "b": "step-b", "opr": "operator", "obs": "observer"}

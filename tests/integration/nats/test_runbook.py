@@ -15,7 +15,7 @@ from codestory.testing import wait_until
 
 from .conftest import GuardedStack, ask, guarded_stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "howto" / "operate-with-nats.md"
 INSTALL = "GOBIN=/tmp/nats-cli go install github.com/nats-io/natscli/nats@v0.5.1"
