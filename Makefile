@@ -4,7 +4,7 @@
 #   JOBS=2              tests that run at once: each file in one of so many processes
 #   ARGS="..."          more arguments for the program that the target runs
 .POSIX:
-.PHONY: help ingest up down compose-up compose-down test test-long test-neo4j test-chaos check format lock bench
+.PHONY: help ingest up down test test-long test-neo4j test-chaos check format lock bench
 
 BIN = .venv/bin
 JOBS = 2
@@ -34,16 +34,6 @@ up: ## Start the embedded stack, or find the one that runs
 down: ## Stop the embedded stack; its data stays
 	@.ci/environment runtime
 	@$(BIN)/codestory service stop $(ARGS)
-
-compose-up: ## Build the images and bring the whole system up in Docker Compose
-	@.ci/environment runtime
-	@.ci/compose-secrets
-	docker compose up --detach --build --wait $(ARGS)
-	@echo 'Up. Say where it is, and who you are:'
-	@echo "  export CODESTORY_URL=http://127.0.0.1:$${CODESTORY_PORT:-8420} CODESTORY_API_KEY_FILE=$$PWD/secrets/api_key"
-
-compose-down: ## Stop the containers; their data stays
-	docker compose down $(ARGS)
 
 test: ## Run all tests but those of the longer tiers
 	@.ci/environment dev

@@ -22,7 +22,6 @@ EXTRAS = {
     "telemetry.py": "telemetry",
     "bus.py": "bus",
     "bus_settings.py": "bus",
-    "containers": "containers",
     "mirror.py": "bus",
     "puller.py": "bus",
     "snapshots": "bus",
@@ -146,7 +145,23 @@ def test_the_development_lock_holds_the_whole_of_the_other() -> None:
     assert locked("requirements.txt").items() <= locked("requirements-dev.txt").items()
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_lock_of_a_services_image_holds_what_it_needs_as_the_laptop_has_it(service: str) -> None:
+    own = locked(f"services/{service}/requirements.txt")
+    everywhere = locked("requirements.txt")
+
+    wanted = closure(declared(ROOT / "services" / service / "pyproject.toml")[""])
+
+    assert {name for name in wanted if not name.startswith("codestory")} <= own.keys(), "run: make lock"
+    assert own.items() <= everywhere.items(), "run: make lock"
+
+
+IMAGES = [f"services/{service}/requirements.txt" for service in SERVICES]
+
+
+@pytest.mark.parametrize(
+    "lock", ["requirements.txt", "requirements-dev.txt", "services/build-requirements.txt", *IMAGES]
+)
 def test_a_lock_names_no_address_and_hashes_everything(lock: str) -> None:
     text = (ROOT / lock).read_text()
 
