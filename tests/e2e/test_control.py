@@ -18,7 +18,7 @@ from codestory.testing import EmbeddedStack, executable, install_steps, wait_unt
 from codestory_filesystem.step import FileSystemStep
 
 #: Each test runs several commands, on a machine that may be shared.
-pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
 #: Steps that run until a file is there, so that a test says when they end.
 STEPS = """

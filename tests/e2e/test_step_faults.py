@@ -18,7 +18,7 @@ from codestory.testing import wait_until
 if TYPE_CHECKING:
     from conftest import QuickStack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 STEPS = ("blarify", "filesystem", "summarizer", "documentation_grapher")
 #: What of a step dies: its service, its own process, a program that it runs.
