@@ -70,6 +70,15 @@ def test_log_lines_are_what_the_step_wrote(run: Run, answers: dict[str, Any]) ->
     assert second.split()[1:] == ["scan", "warning", "file.skipped", r"path=a\n.py"]
 
 
+def test_a_job_whose_steps_wrote_nothing_is_no_silence(run: Run, answers: dict[str, Any]) -> None:
+    answers["GET job1/logs"] = {"lines": [], "next_seq": 0, "more": False}
+
+    code, out, err = run("ingest", "logs", "job1")
+
+    assert (code, out) == (0, "")
+    assert "written no line" in err
+
+
 def test_a_job_may_be_named_by_how_its_id_begins(run: Run, answers: dict[str, Any]) -> None:
     answers["GET job1/events"] = {"events": EVENTS[:1], "next_seq": 4, "more": False}
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from codestory.cli import arguments, flags, reach
 from codestory.cli.exits import Exit
-from codestory.cli.screen import out
+from codestory.cli.screen import err, out
 from codestory.cli.text import plain
 from codestory.contracts.history import JobEvent, LogLine
 
@@ -44,15 +44,18 @@ def logs(
     """List what the steps of a job wrote. With -f also what they write."""
     with reach.running() as client:
         found = arguments.find_job(client, job).id
-        _print(client.logs(found, step, from_seq=from_seq, follow=follow), log_line, as_json=as_json)
+        printed = _print(client.logs(found, step, from_seq=from_seq, follow=follow), log_line, as_json=as_json)
+    if not printed:
+        err().print("Its steps have written no line, or none that is kept. What they did: codestory ingest events")
 
 
-def _print(items: Generator[Item], shown: Callable[[Item], str], *, as_json: bool) -> None:
-    """Each at once, so that a reader at the other end of a pipe sees it."""
-    screen = out()
+def _print(items: Generator[Item], shown: Callable[[Item], str], *, as_json: bool) -> int:
+    """Each at once, so that a reader at the other end of a pipe sees it. How many there were."""
+    screen, printed = out(), 0
     try:
         with closing(items):
             for item in items:
+                printed += 1
                 if as_json:
                     sys.stdout.write(json.dumps(item.model_dump(mode="json")) + "\n")
                     sys.stdout.flush()
@@ -60,6 +63,7 @@ def _print(items: Generator[Item], shown: Callable[[Item], str], *, as_json: boo
                     _line(screen, shown(item))
     except KeyboardInterrupt as left:
         raise typer.Exit(Exit.INTERRUPTED) from left
+    return printed
 
 
 def _line(screen: Console, text: str) -> None:
