@@ -28,6 +28,7 @@ async def world() -> AsyncGenerator[World]:
         shared.orchestrator()
         shared.orchestrator()
         await shared.register("a")
+        await shared.known_to_all("a")
         yield shared
 
 
@@ -57,7 +58,7 @@ async def test_many_requests_with_one_key_at_two_orchestrators_make_one_job(worl
 
     answers = await asyncio.gather(*(post(world, body, "fifty", at=number % 2) for number in range(PARALLEL)))
 
-    assert {answer.status_code for answer in answers} == {202}
+    assert [answer.text for answer in answers if answer.status_code != 202] == []
     [job] = {answer.json()["id"] for answer in answers}
     assert await stored(world, repository) == [job]
     assert {answer.headers["location"] for answer in answers} == {f"/v1/ingest/{job}"}

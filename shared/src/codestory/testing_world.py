@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -238,17 +239,26 @@ class World(Watched):
 
         await self.until(there, f"{step} known")
 
-    async def _steps(self) -> dict[str, int] | None:
-        """Living workers by step; None while no orchestrator answers."""
-        answer = await self._ask("GET", "/v1/ingest/steps")
+    async def known_to_all(self, step: str) -> None:
+        """Every orchestrator that was started answers, and knows this step."""
+
+        async def there() -> bool:
+            told = [await self._steps(port) for port in self.ports]
+            return all(step in (steps or {}) for steps in told)
+
+        await self.until(there, f"{step} known to all")
+
+    async def _steps(self, *ports: int) -> dict[str, int] | None:
+        """Living workers by step; None while no orchestrator answers, or none at these ports."""
+        answer = await self._ask("GET", "/v1/ingest/steps", ports=ports)
         if answer is None or not answer.is_success:
             return None
         return {step["name"]: step["workers"] for step in answer.json()["steps"]}
 
     # the API, of whichever orchestrator answers
 
-    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response | None:
-        for port in reversed(self.ports):
+    async def _ask(self, method: str, path: str, *, ports: Sequence[int] = (), **more: Any) -> httpx.Response | None:
+        for port in ports or reversed(self.ports):
             try:
                 async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
                     answer = await client.request(method, f"http://127.0.0.1:{port}{path}", **more)

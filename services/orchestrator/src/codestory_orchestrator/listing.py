@@ -5,6 +5,7 @@ between two pages neither hide an older one nor show it twice."""
 
 import base64
 import hashlib
+import heapq
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,9 +31,9 @@ def page(jobs: Iterable[Sketch], query: ListJobs, owner: str | None = None) -> P
     keys = [key for job in matching(jobs, query.filter, owner) if (key := _key(job, by_end=sort.by_end))]
     if after:
         keys = [key for key in keys if (key < after if sort.descending else key > after)]
-    keys.sort(reverse=sort.descending)
-    shown = keys[: query.limit]
-    more = len(keys) > len(shown)
+    first = (heapq.nlargest if sort.descending else heapq.nsmallest)(query.limit + 1, keys)
+    shown = first[: query.limit]
+    more = len(first) > len(shown)
     return Page(tuple(job_id for _, job_id in shown), _encoded(query, shown[-1]) if more else None)
 
 
