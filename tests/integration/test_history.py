@@ -26,6 +26,8 @@ from codestory_orchestrator.store import JobStore
 from codestory_orchestrator.throttling.limits import Limits
 from codestory_orchestrator.topology import Topology
 
+pytestmark = pytest.mark.long
+
 QUIET = 0.1
 
 

@@ -21,7 +21,7 @@ KILLED = -9
 MOST_TRANSACTIONS = 40
 
 #: Hundreds of writers at once take their time where the machine is shared.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("owner", ["filesystem", "blarify", "documentation_grapher"])
