@@ -8,8 +8,6 @@
 
 BIN = .venv/bin
 JOBS = 2
-# The longer tier waits for half of its time.
-LONG_JOBS = 3
 PYTHON_FILES = shared services tests benchmarks
 # Files that may be longer than 500 lines, each with its reason here: none.
 LONG_FILES =
@@ -43,7 +41,7 @@ test: ## Run all tests but those of the longer tiers
 
 test-long: ## Run the tests of whole services that take minutes in all
 	@.ci/environment dev
-	$(BIN)/pytest -m "long and not chaos" -n $(LONG_JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "long and not chaos" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI, _USER and _PASSWORD name
 	@.ci/environment dev

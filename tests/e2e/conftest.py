@@ -42,7 +42,9 @@ class QuickStack(EmbeddedStack):
     async def step(self, client: AsyncClient, job: str, name: str) -> StepView:
         return next(step for step in (await client.get(job)).steps if step.name == name)
 
-    async def ended(self, client: AsyncClient, job: str, limit: float = 90) -> JobView:
+    async def ended(self, client: AsyncClient, job: str, limit: float = 240) -> JobView:
+        """The job once it has ended. On a machine with as many stacks as cores it takes minutes."""
+
         async def there() -> bool:
             return (await client.get(job)).state.ended
 
