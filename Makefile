@@ -4,7 +4,7 @@
 #   JOBS=2              tests that run at once: each file in one of so many processes
 #   ARGS="..."          more arguments for the program that the target runs
 .POSIX:
-.PHONY: help ingest up down test test-long test-neo4j test-chaos check format lock bench
+.PHONY: help ingest up down compose-up compose-down test test-long test-neo4j test-chaos test-compose test-cluster check format lock bench
 
 BIN = .venv/bin
 JOBS = 2
@@ -35,13 +35,23 @@ down: ## Stop the embedded stack; its data stays
 	@.ci/environment runtime
 	@$(BIN)/codestory service stop $(ARGS)
 
+compose-up: ## Build the images and bring the whole system up in Docker Compose
+	@.ci/environment runtime
+	@.ci/compose-secrets
+	docker compose up --detach --build --wait $(ARGS)
+	@echo 'Up. Say where it is, and who you are:'
+	@echo "  export CODESTORY_URL=http://127.0.0.1:$${CODESTORY_PORT:-8420} CODESTORY_API_KEY_FILE=$$PWD/secrets/api_key"
+
+compose-down: ## Stop the containers; their data stays
+	docker compose down $(ARGS)
+
 test: ## Run all tests but those of the longer tiers
 	@.ci/environment dev
-	$(BIN)/pytest -m "not chaos and not long" -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not chaos and not long and not compose and not cluster" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: ## Run the tests of whole services that take minutes in all
 	@.ci/environment dev
-	$(BIN)/pytest -m "long and not chaos" -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "long and not chaos and not compose and not cluster" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI, _USER and _PASSWORD name
 	@.ci/environment dev
@@ -49,7 +59,15 @@ test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI,
 
 test-chaos: ## Run the tests that kill, stop and wipe, and the long ones of the whole stack
 	@.ci/environment dev
-	$(BIN)/pytest -m chaos $(ARGS)
+	$(BIN)/pytest -m "chaos and not compose and not cluster" $(ARGS)
+
+test-compose: ## Run the tests of the containers; they need Docker with Compose, and build the images
+	@.ci/environment dev
+	$(BIN)/pytest -m compose $(ARGS)
+
+test-cluster: ## Run the tests in the Kubernetes cluster that KUBECONFIG names; they create and delete namespaces in it
+	@.ci/environment dev
+	$(BIN)/pytest -m cluster $(ARGS)
 
 check: ## Lint, formatting, types, import arrows, file sizes
 	@.ci/environment dev

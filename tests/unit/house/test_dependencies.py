@@ -22,6 +22,7 @@ EXTRAS = {
     "telemetry.py": "telemetry",
     "bus.py": "bus",
     "bus_settings.py": "bus",
+    "containers": "containers",
     "mirror.py": "bus",
     "puller.py": "bus",
     "snapshots": "bus",
