@@ -37,10 +37,10 @@ down: ## Stop the embedded stack; its data stays
 
 compose-up: ## Build the images and bring the whole system up in Docker Compose
 	@.ci/environment runtime
-	@.ci/compose-secrets
+	@.ci/compose-secrets >/dev/null
 	docker compose up --detach --build --wait $(ARGS)
 	@echo 'Up. Say where it is, and who you are:'
-	@echo "  export CODESTORY_URL=http://127.0.0.1:$${CODESTORY_PORT:-8420} CODESTORY_API_KEY_FILE=$$PWD/secrets/api_key"
+	@echo "  export CODESTORY_URL=http://$$(docker compose port orchestrator 8420) CODESTORY_API_KEY_FILE=$$(.ci/compose-secrets)"
 
 compose-down: ## Stop the containers; their data stays
 	docker compose down $(ARGS)
@@ -55,11 +55,11 @@ test-long: ## Run the tests of whole services that take minutes in all
 
 test-neo4j: ## Run the graph's tests on the Neo4j that CODESTORY_TEST_NEO4J_URI, _USER and _PASSWORD name
 	@.ci/environment dev
-	$(BIN)/pytest tests/integration/conformance -k neo4j $(ARGS)
+	$(BIN)/pytest tests/integration/conformance -k neo4j -n $(JOBS) --dist loadfile $(ARGS)
 
 test-chaos: ## Run the tests that kill, stop and wipe, and the long ones of the whole stack
 	@.ci/environment dev
-	$(BIN)/pytest -m "chaos and not compose and not cluster" $(ARGS)
+	$(BIN)/pytest -m "chaos and not compose and not cluster" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-compose: ## Run the tests of the containers; they need Docker with Compose, and build the images
 	@.ci/environment dev

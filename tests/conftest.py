@@ -13,7 +13,7 @@ from codestory.graph import GraphSettings, connect, schema, wait_ready
 from codestory.local import graph as local_graph
 from codestory.local.files import write_private
 from codestory.local.paths import StatePaths
-from codestory.testing import EmbeddedStack, free_port
+from codestory.testing import EmbeddedStack, free_port, servers_in_containers
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,8 +38,26 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 
 
 @pytest.fixture(scope="session")
-def graph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphSettings]:
-    """The embedded graph server alone, a process of its own. Tests have repositories of their own in it."""
+def graph_server(request: pytest.FixtureRequest) -> GraphSettings:
+    """A graph server. Tests have repositories of their own in it."""
+    return request.getfixturevalue("neo4j_container" if servers_in_containers() else "arcadedb_process")
+
+
+@pytest.fixture(scope="session")
+def neo4j_container() -> Iterator[GraphSettings]:
+    """Neo4j as a container."""
+    from codestory.testing_containers import Neo4jContainer
+
+    password = secrets.token_urlsafe(18)
+    with Neo4jContainer(password) as uri:
+        settings = GraphSettings.model_validate({"neo4j_uri": uri, "neo4j_password": password})
+        asyncio.run(_ready(settings))
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def arcadedb_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphSettings]:
+    """The embedded graph server alone, a process of its own."""
     paths = StatePaths(tmp_path_factory.mktemp("graph"))
     password, bolt = paths.root / "password", free_port()
     write_private(password, secrets.token_urlsafe(18))

@@ -61,6 +61,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Worl
         "CODESTORY_SNAPSHOT_CACHE": str(tmp_path_factory.mktemp("cache") / "unpacked"),
         "CODESTORY_SNAPSHOTS_MAX_BYTES": str(20_000_000),
         "CODESTORY_GIT_PRIVATE_HOSTS": f'["{HOST}"]',
+        "CODESTORY_GIT_SUBMODULES": "true",
         "CODESTORY_GIT_DIRECTORY": str(tmp_path_factory.mktemp("fetches")),
         "CODESTORY_GIT_WATCH_SECONDS": "0.05",
         "CODESTORY_FETCH_SECONDS": "0.2",
@@ -88,7 +89,6 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / f"folder-{os.urandom(4).hex()}"
     (folder / "src").mkdir(parents=True)
     (folder / "src" / "a.py").write_text(f"A = '{os.urandom(8).hex()}'\n")
-    (folder / "README.md").write_text("# A folder\n")
     return folder
 
 
@@ -372,6 +372,15 @@ async def test_a_git_address_is_fetched_and_its_commit_recorded(world: World, se
     assert shown["repository"]["name"] == f"{HOST}/org/shop"
     assert shown["source"]["commit"] == commit
     assert snapshot_id(shown["repository"]["path"])
+
+
+async def test_its_submodules_come_with_it_where_they_are_asked_for(world: World, server: GitServer) -> None:
+    lib = server.repository("org/lib", {"lib.py": "L = 1\n"})
+    server.repository("org/main", {"a.py": "A = 1\n"})
+    server.submodule("org/main", "libs/lib", "../lib", server.head("org/lib"))
+
+    shown = await ended(world, (await submitted(world, f"{server.url}/org/main", submodules=True))["id"])
+    assert seen(shown)["libs/lib/lib.py"] == hashes(lib)["lib.py"]
 
 
 async def test_a_commit_that_is_not_the_newest_can_be_named(world: World, server: GitServer) -> None:

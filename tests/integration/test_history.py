@@ -224,6 +224,18 @@ async def test_what_other_jobs_lost_is_no_gap_in_this_one(desk: Desk) -> None:
         await desk.history.events(Place("j1"), 10)
 
 
+async def test_of_a_job_that_is_forgotten_no_line_and_no_span_is_left(desk: Desk) -> None:
+    first = await desk.job("j1")
+    await desk.log("j1", "a", "hello")
+    await desk.bus.publish(desk.bus.subject("span", "j1", "a"), {"spans": []})
+    await desk.bus.publish(desk.bus.subject("span", "j2", "a"), {"spans": []})
+    found = await desk.store.read(first.id)
+    assert found
+    assert await Retention(desk.bus, desk.store, desk.settings).forget("j1", found[1])
+
+    assert await desk.bus.subjects("LOGS", desk.bus.subject(">")) == {desk.bus.subject("span", "j2", "a")}
+
+
 async def test_numbers_of_another_life_of_the_stream_are_refused(desk: Desk) -> None:
     await desk.job("j1")
     await desk.say("j1")

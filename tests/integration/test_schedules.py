@@ -19,6 +19,7 @@ from codestory.contracts.values import JobState
 from codestory.testing import NatsServer, wait_until
 from codestory_orchestrator import pipeline
 from codestory_orchestrator.errors import (
+    ChangedMeanwhile,
     RepositoryRefused,
     ScheduleInvalid,
     ScheduleNotFound,
@@ -137,7 +138,7 @@ class Peer:
             next_at=at + timedelta(seconds=seconds),
             last_job=last_job,
         )
-        assert await self.schedules.records.write(schedule, 0)
+        assert await self.schedules.records.write(schedule)
         await self.schedules.mend(set())
         return schedule
 
@@ -393,6 +394,33 @@ async def test_a_schedule_that_was_deleted_between_two_writes_leaves_no_timer(pe
     await peer.schedules.records.delete(schedule.id)
     await peer.schedules.mend(await peer.timers.pending())
     assert await peer.timers.pending() == set()
+
+
+async def test_of_many_changes_of_a_schedule_on_one_condition_one_is_made(
+    settings: OrchestratorSettings, peer: Peer
+) -> None:
+    made = await peer.schedules.create(CreateSchedule(job=REQUEST, cron=YEARLY))
+    known = frozenset({made.revision})
+    crons = [f"{minute} 0 1 1 *" for minute in range(1, 11)]
+
+    async with peering(settings) as other:
+        answers = await asyncio.gather(
+            *(
+                (peer, other)[number % 2].schedules.change(made.id, ChangeSchedule(cron=cron), known)
+                for number, cron in enumerate(crons)
+            ),
+            return_exceptions=True,
+        )
+
+    [changed] = [answer for answer in answers if isinstance(answer, Schedule)]
+    assert all(isinstance(answer, ChangedMeanwhile) for answer in answers if answer is not changed)
+    assert await peer.schedules.show(made.id) == changed
+    assert changed.revision > made.revision
+    assert await peer.schedules.list_schedules() == [changed]
+    with pytest.raises(ChangedMeanwhile):
+        await peer.schedules.delete(made.id, known)
+    await peer.schedules.delete(made.id, frozenset({changed.revision}))
+    assert await peer.schedules.list_schedules() == []
 
 
 async def test_schedules_are_listed_the_newest_first_by_every_orchestrator(

@@ -293,6 +293,44 @@ async def test_an_owner_has_no_more_unfinished_jobs_than_the_quota(
     assert int(refused.headers["retry-after"]) > 0
 
 
+async def test_a_job_that_is_to_run_again_counts_as_a_new_one(
+    start: Callable[..., Any], keys: KeysFile, request_for: Callable[..., dict[str, Any]]
+) -> None:
+    service = await start(unfinished_jobs_per_owner=2)
+    async with service.caller(keys.headers("operator")) as team, service.caller(keys.headers("admin")) as admin:
+        first, second = [(await _submitted(team, request_for("shop")))["id"] for _ in range(2)]
+        ended = await team.post(f"/v1/ingest/{second}/cancel")
+        third = (await _submitted(team, request_for("shop")))["id"]
+        refused = [await caller.post(f"/v1/ingest/{second}/retry") for caller in (team, admin)]
+        many = await team.post("/v1/ingest/retry", json={"filter": {"status": ["CANCELLED"]}})
+        await team.post(f"/v1/ingest/{third}/cancel")
+        again = [await team.post(f"/v1/ingest/{second}/retry") for _ in range(2)]
+
+    assert ended.json()["state"] == "CANCELLED"
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(429, "quota_exceeded")}
+    assert [(each["id"], each["code"]) for each in many.json()["refused"]] == [(second, "quota_exceeded")]
+    assert {answer.status_code for answer in again} == {202}, "what has been asked already changes nothing"
+    assert first != second
+
+
+async def test_nobody_is_told_where_the_repository_of_another_owner_lies(
+    start: Callable[..., Any], keys: KeysFile, request_for: Callable[..., dict[str, Any]]
+) -> None:
+    service = await start()
+    async with service.caller(keys.headers("operator")) as team, service.caller(keys.headers("other")) as others:
+        await _submitted(team, request_for("shop"))
+        taking = {**request_for("bakery"), "name": "shop"}
+        told = [await team.post(f"/v1/ingest{path}", json=taking) for path in ("", "/plan")]
+        kept = [await others.post(f"/v1/ingest{path}", json=taking) for path in ("", "/plan")]
+
+    where = request_for("shop")["repository"]
+    for submitted, planned in (told, kept):
+        assert (submitted.status_code, submitted.json()["code"]) == (409, "name_taken")
+        assert "name_taken" in [warning["code"] for warning in planned.json()["warnings"]]
+    assert all(where in answer.text for answer in told)
+    assert not any(where in answer.text for answer in kept)
+
+
 async def test_with_keys_and_without_roots_no_directory_is_read(
     start: Callable[..., Any], keys: KeysFile, request_for: Callable[..., dict[str, Any]]
 ) -> None:

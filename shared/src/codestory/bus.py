@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from pydantic import BaseModel
 
-from codestory import telemetry
+from codestory import bus_tls, cancelling, telemetry
 from codestory.bus_settings import BusSettings, security
 from codestory.contracts.events import TERMINAL, StepEvent
 from codestory.contracts.values import Priority
@@ -38,7 +38,8 @@ NOTHING_THERE = "404"
 #: Older than anything stored.
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 #: Header names. Attempt and After stand here too, so that a command whose body is unreadable can still be fenced.
-ATTEMPT, AFTER, TRACE = "Codestory-Attempt", "Codestory-After", "traceparent"
+ATTEMPT, AFTER, TRACE = "Codestory-Attempt", "Codestory-After", telemetry.TRACEPARENT
+TRACE_STATE = telemetry.TRACESTATE
 
 
 class BusLost(Exception):
@@ -128,6 +129,8 @@ class Bus:
         #: What asks the server for more, and must ask again after a reconnection.
         self.pullers: list[Waker] = []
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        #: What is wrong with TLS, since the last connection; and that something is.
+        self._said, self._failed = "", asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self.broker = NatsBroker(
             settings.nats_url,
@@ -147,8 +150,42 @@ class Bus:
 
     async def connect(self) -> None:
         """Tried for ever: a broker that is not there yet is one that is away."""
-        await self.broker.connect()
+        while True:
+            if await self._connected_once():
+                break
+            await asyncio.sleep(self.settings.nats_reconnect_seconds)
         self._js = self.broker.connection.jetstream(timeout=self.settings.nats_request_seconds)
+
+    async def _connected_once(self) -> bool:
+        """False: it must be tried anew. The client itself would wait for ever for the end of a broken handshake."""
+        if not self.settings.tls():
+            await self.broker.connect()
+            return True
+        if not self.settings.nats_tls_first:
+            await self._until_encrypted()
+        self._failed.clear()
+        connecting, failing = asyncio.create_task(self.broker.connect()), asyncio.create_task(self._failed.wait())
+        try:
+            await asyncio.wait({connecting, failing}, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                await connecting
+            return connecting.done()
+        finally:
+            await cancelling.end(connecting, failing)
+
+    async def _until_encrypted(self) -> None:
+        seconds, said = self.settings.nats_connect_seconds, ""
+        while True:
+            try:
+                problem = await bus_tls.refused(self.settings.nats_url, seconds)
+            except (OSError, TimeoutError) as error:
+                problem = f"the server cannot be reached: {error!r}"
+            if not problem:
+                return
+            if problem != said:
+                log.error("bus.refused", error=problem)
+            said = problem
+            await asyncio.sleep(self.settings.nats_reconnect_seconds)
 
     async def close(self) -> None:
         for task in self._background:
@@ -178,6 +215,7 @@ class Bus:
 
     async def _reconnected(self) -> None:
         log.info("bus.reconnected")
+        self._said = ""
         for puller in self.pullers:
             puller.wake()
         for work in self._on_reconnect:  # only started here: an exception in this callback would leave the client deaf
@@ -187,6 +225,12 @@ class Bus:
         log.warning("bus.disconnected")
 
     async def _error(self, error: Exception) -> None:
+        self._failed.set()
+        if advice := bus_tls.advice(error):
+            if advice != self._said:  # each of the tries, five a second, meets the same
+                log.error("bus.refused", error=repr(error), advice=advice)
+            self._said = advice
+            return
         log.warning("bus.error", error=repr(error))  # a refused permission shows here only
 
     def in_background(self, work: Any) -> None:

@@ -4,11 +4,11 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Self
 
-from faststream.nats import NatsNKey
-from faststream.security import BaseSecurity, SASLPlaintext
+from faststream.nats import NatsNKey, NatsSecurity, NatsUserPassword
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from codestory import bus_tls
 from codestory.nats_users.permissions import inbox_prefix
 
 
@@ -27,6 +27,11 @@ class BusSettings(BaseSettings):
     nats_inbox_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")] = ""
     #: Who has signed the server's certificate. It is asked for TLS then, or where the URL begins with tls://.
     nats_tls_ca_file: Path | None = None
+    #: Our own certificate, where the server wants one, and its key unless that is in the same file. PEM.
+    nats_tls_cert_file: Path | None = None
+    nats_tls_key_file: Path | None = None
+    #: Not a word in the open, not even the server's greeting: it must have `handshake_first: true` in its `tls` then.
+    nats_tls_first: bool = False
     #: All names on the server carry it, so that two stacks can share one.
     namespace: str = "codestory"
     nats_ping_seconds: int = 5
@@ -40,6 +45,10 @@ class BusSettings(BaseSettings):
     ack_wait_seconds: float = 30.0
     #: A worker that has not been heard of for so long is gone.
     presence_seconds: float = 15.0
+    #: What a process says of jobs, its spans and log lines, is put beside their events so often.
+    keep_seconds: float = Field(default=0.5, gt=0)
+    #: A process that ends takes so long at most to export its last spans.
+    export_seconds: float = Field(default=2.0, ge=0)
 
     def password(self) -> str:
         return (
@@ -55,21 +64,35 @@ class BusSettings(BaseSettings):
     @model_validator(mode="after")
     def _readable(self) -> Self:
         """Said at the start: a client that may not read its key would try for ever."""
-        for file in (self.nats_password_file, self.nats_nkey_seed_file, self.nats_tls_ca_file):
+        files = (self.nats_tls_ca_file, self.nats_tls_cert_file, self.nats_tls_key_file)
+        for file in (self.nats_password_file, self.nats_nkey_seed_file, *files):
             if file is not None:
                 try:
                     file.read_bytes()
                 except OSError as error:
                     raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+        if self.nats_tls_first and not (self.nats_tls_ca_file or self.nats_url.startswith("tls://")):
+            raise ValueError("CODESTORY_NATS_TLS_FIRST needs a CODESTORY_NATS_URL that begins with tls://")
+        if self.nats_tls_key_file and not self.nats_tls_cert_file:
+            raise ValueError("CODESTORY_NATS_TLS_KEY_FILE needs CODESTORY_NATS_TLS_CERT_FILE beside it")
+        try:
+            self.tls()
+        except OSError as error:
+            named = ", ".join(map(str, filter(None, files)))
+            raise ValueError(f"{named}: no certificates, or a key that is not theirs or has a password") from error
         return self
 
+    def tls(self) -> ssl.SSLContext | None:
+        """None: it is not asked for."""
+        return bus_tls.context(self.nats_url, *(self.nats_tls_ca_file, self.nats_tls_cert_file, self.nats_tls_key_file))
 
-def security(settings: BusSettings) -> BaseSecurity | None:
+
+def security(settings: BusSettings) -> NatsSecurity | None:
     """Who we are to the server, and whose certificate it is to have. None: nobody, and any."""
-    authority = settings.nats_tls_ca_file
-    context = ssl.create_default_context(cafile=authority) if authority else None
+    context, first = settings.tls(), settings.nats_tls_first
     if settings.nats_nkey_seed_file:
-        return NatsNKey(settings.nats_nkey_seed_file, ssl_context=context)
+        return NatsNKey(settings.nats_nkey_seed_file, ssl_context=context, tls_handshake_first=first)
     if settings.nats_user:
-        return SASLPlaintext(username=settings.nats_user, password=settings.password(), ssl_context=context)
-    return BaseSecurity(ssl_context=context) if context else None
+        password = settings.password()
+        return NatsUserPassword(settings.nats_user, password, ssl_context=context, tls_handshake_first=first)
+    return NatsSecurity(ssl_context=context, tls_handshake_first=first) if context else None

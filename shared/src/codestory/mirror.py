@@ -29,6 +29,7 @@ class Mirror:
         #: Of what the server stored, everything up to here has been heard.
         self._heard_to = 0
         self._news = asyncio.Event()
+        self._listens = False
 
     @property
     def entries(self) -> dict[str, tuple[int, bytes]]:
@@ -40,7 +41,10 @@ class Mirror:
         return entry if entry and entry[1] else None
 
     async def start(self) -> None:
-        await self.bus.nc.subscribe(self.bus.subject("live", self.bucket, ">"), cb=self._heard)
+        """What was interrupted may be begun again."""
+        if not self._listens:
+            await self.bus.nc.subscribe(self.bus.subject("live", self.bucket, ">"), cb=self._heard)
+            self._listens = True
         await self.list()
 
     def forget(self) -> dict[str, tuple[int, bytes]]:

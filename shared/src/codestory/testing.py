@@ -12,10 +12,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from codestory import testing_containers
 
 NATS_SERVER = "nats-server"
+#: Chooses where the servers of tests run.
+SERVERS = "CODESTORY_TEST_SERVERS"
+#: A container's first start takes most of a second, more on a busy machine.
+START_SECONDS = 30
 
 
 async def wait_until(true: Callable[[], Awaitable[bool]], what: str, limit: float = 20) -> float:
@@ -44,43 +52,92 @@ def executable(name: str) -> str:
 
 
 class NatsServer:
-    """A nats-server with JetStream on a free port and a folder of its own. `users`: a configuration that names them."""
+    """A nats-server with JetStream on a free port, its data its own. `users`: a configuration that names them.
+
+    A process of this machine, or a container: see `servers_in_containers`."""
 
     def __init__(self, sync_interval: str = "", users: Path | None = None) -> None:
+        in_container = servers_in_containers()
         self.directory = Path(tempfile.mkdtemp(prefix="codestory-nats-"))
         self.port = free_port()
+        self._runs = _nats_container(self.port) if in_container else NatsProcess(self.directory, self.port)
         self._sync = f", sync_interval: {sync_interval}" if sync_interval else ""
-        self._include = f'include "{os.path.relpath(users, self.directory)}"\n' if users else ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._users = users
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self._runs.host}:{self.port}"
 
     def start(self) -> None:
-        config = self.directory / "nats.conf"
-        store = self.directory / "js"
-        jetstream = f'jetstream {{ store_dir: "{store}"{self._sync} }}'
-        config.write_text(f"listen: 127.0.0.1:{self.port}\n{jetstream}\n{self._include}")
-        with (self.directory / "log").open("ab") as output:
-            self._process = subprocess.Popen([executable(NATS_SERVER), "-c", str(config)], stderr=output)
-        deadline = time.monotonic() + 10
+        self._runs.start(self._sync, self._users)
+        deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 0.2) as connection:
-                    if connection.recv(4) == b"INFO":
-                        return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError(f"nats-server does not start: {(self.directory / 'log').read_text()[-2000:]}")
+            with suppress(OSError), socket.create_connection((self._runs.host, self.port), 0.2) as connection:
+                if connection.recv(4) == b"INFO":
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"nats-server does not start: {self.log()[-2000:]}")
 
     def reload(self) -> None:
         """Its configuration has changed."""
+        self._runs.reload(self._users)
+
+    def log(self) -> str:
+        return self._runs.log()
+
+    def kill(self) -> None:
+        self._runs.kill()
+
+    def wipe(self) -> None:
+        """As if its volume had been lost. Not while it runs."""
+        self._runs.wipe()
+
+    def close(self) -> None:
+        self._runs.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def servers_in_containers() -> bool:
+    """What CODESTORY_TEST_SERVERS says: `containers`, or `local`, which is also what it means when it is not set."""
+    chosen = os.environ.get(SERVERS) or "local"
+    if chosen not in {"local", "containers"}:
+        raise AssertionError(f"{SERVERS}={chosen}: say containers, or local")
+    return chosen == "containers"
+
+
+def _nats_container(port: int) -> "testing_containers.NatsContainer":
+    try:
+        from codestory.testing_containers import NatsContainer  # noqa: PLC0415 - an extra of its own
+    except ImportError as error:
+        raise AssertionError(
+            f"{SERVERS}=containers needs the package testcontainers, which is not installed"
+        ) from error
+    return NatsContainer(port)
+
+
+class NatsProcess:
+    """The server as a process of this machine."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self._directory, self._port = directory, port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, sync: str, users: Path | None) -> None:
+        config = self._directory / "nats.conf"
+        include = f'include "{os.path.relpath(users, self._directory)}"\n' if users else ""
+        jetstream = f'jetstream {{ store_dir: "{self._directory / "js"}"{sync} }}'
+        config.write_text(f"listen: {self.host}:{self._port}\n{jetstream}\n{include}")
+        with (self._directory / "log").open("ab") as output:
+            self._process = subprocess.Popen([executable(NATS_SERVER), "-c", str(config)], stderr=output)
+
+    def reload(self, _: Path | None) -> None:
         assert self._process
         self._process.send_signal(signal.SIGHUP)
 
     def log(self) -> str:
-        return (self.directory / "log").read_text(errors="replace")
+        return (self._directory / "log").read_text(errors="replace")
 
     def kill(self) -> None:
         if self._process:
@@ -88,12 +145,10 @@ class NatsServer:
             self._process.wait()
 
     def wipe(self) -> None:
-        """As if its volume had been lost. Not while it runs."""
-        shutil.rmtree(self.directory / "js", ignore_errors=True)
+        shutil.rmtree(self._directory / "js", ignore_errors=True)
 
     def close(self) -> None:
         self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class Processes:

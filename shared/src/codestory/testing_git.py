@@ -1,8 +1,11 @@
-"""A git server on loopback, for tests: smart HTTP by git's own `http-backend`, which can be told to hang or fail."""
+"""A git server on loopback, for tests: smart HTTP by git's own `http-backend`, which can be told to hang or fail, to
+speak TLS, and to want a password."""
 
 import os
+import ssl
 import subprocess
 import threading
+from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -11,9 +14,11 @@ HOST = "127.0.0.1"
 
 
 class GitServer:
-    """Serves the repositories below `directory`. `asked`: the requests so far, by method and path."""
+    """Serves the repositories below `directory`. `asked`: the requests so far, by method and path.
 
-    def __init__(self, directory: Path) -> None:
+    `tls`: it speaks nothing else. `password`: `user:password`, which every request must bear."""
+
+    def __init__(self, directory: Path, *, tls: ssl.SSLContext | None = None, password: str = "") -> None:
         self.directory = directory
         self.asked: list[str] = []
         #: While it is not set, whoever asks waits.
@@ -21,6 +26,9 @@ class GitServer:
         self.answering.set()
         #: So many of the next requests fail with 503.
         self.failing = 0
+        #: What each request bore.
+        self.borne: list[str] = []
+        self._wanted = f"Basic {b64encode(password.encode()).decode()}" if password else ""
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,7 +41,9 @@ class GitServer:
 
         self._http = ThreadingHTTPServer((HOST, 0), Handler)
         self._http.daemon_threads = True
-        self.url = f"http://{HOST}:{self._http.server_port}"
+        if tls:  # with each thread's own first read: who greets badly must not hold up the others
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"{'https' if tls else 'http'}://{HOST}:{self._http.server_port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
@@ -61,9 +71,28 @@ class GitServer:
         git(work, "commit", "-q", "-m", "change")
         return git(work, "rev-parse", "HEAD")
 
+    def submodule(self, parent: str, path: str, url: str, commit: str) -> None:
+        """One more of `parent`, committed as `git submodule add` would."""
+        work = self.directory / parent
+        for key, value in {"path": path, "url": url, "update": "!touch canary"}.items():
+            git(work, "config", "-f", ".gitmodules", f"submodule.{path}.{key}", value)
+        git(work, "add", ".gitmodules")
+        git(work, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
+        git(work, "commit", "-q", "-m", "submodule")
+
+    def head(self, path: str) -> str:
+        return git(self.directory / path, "rev-parse", "HEAD")
+
     def serve(self, request: BaseHTTPRequestHandler) -> None:
         self.asked.append(f"{request.command} {request.path}")
+        self.borne.append(request.headers.get("Authorization", ""))
         self.answering.wait()
+        if self._wanted and self.borne[-1] != self._wanted:
+            request.send_response(401)
+            request.send_header("WWW-Authenticate", 'Basic realm="git"')
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         if self.failing:
             self.failing -= 1
             request.send_error(503)

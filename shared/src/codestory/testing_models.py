@@ -140,9 +140,11 @@ class Rules:
 
 
 class ModelServer:
-    """On a free port of loopback, from its first moment to `close`."""
+    """On a free port of loopback or of `host`, from its first moment to `close`."""
 
-    def __init__(self, rules: Rules | None = None, *, port: int = 0, certificate: Path | None = None) -> None:
+    def __init__(
+        self, rules: Rules | None = None, *, host: str = "127.0.0.1", port: int = 0, certificate: Path | None = None
+    ) -> None:
         """With a certificate (its file holds the key, too) it speaks TLS, as Entra's library insists on."""
         self.rules = rules or Rules()
         self.totals = Totals()
@@ -156,7 +158,7 @@ class ModelServer:
         self._window: list[float] = []
         self._lock = threading.Lock()
         self.closing = threading.Event()
-        self._http = _Http(("127.0.0.1", port), self)
+        self._http = _Http((host, port), self)
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)

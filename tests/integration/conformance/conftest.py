@@ -18,10 +18,14 @@ from neo4j import AsyncDriver
 from codestory.graph import Fence, GraphSettings, GraphWriter, Node, Relationship, connect, queries, schema
 from codestory.graph.content import canonical, hash_of
 from codestory.graph.driver import read, written_here
+from codestory.testing import SERVERS, servers_in_containers
 
 THOROUGH = os.environ.get("CODESTORY_TEST_THOROUGH") == "1"
 NEO4J = "CODESTORY_TEST_NEO4J_URI"
-NEO4J_HINT = f"{NEO4J}=bolt://HOST:7687 CODESTORY_TEST_NEO4J_USER=neo4j CODESTORY_TEST_NEO4J_PASSWORD=… make test"
+NEO4J_HINT = (
+    f"{NEO4J}=bolt://HOST:7687 CODESTORY_TEST_NEO4J_USER=neo4j CODESTORY_TEST_NEO4J_PASSWORD=… make test, "
+    f"or with Docker: {SERVERS}=containers make test"
+)
 
 OWNED: dict[str, tuple[str, ...]] = {
     "filesystem": ("Repository", "Directory", "File"),
@@ -384,7 +388,11 @@ def _kept(properties: Mapping[str, Any]) -> Properties:
 def settings(request: pytest.FixtureRequest) -> GraphSettings:
     """Where the server under test is reached."""
     if request.param == "arcadedb":
-        return request.getfixturevalue("graph_server")
+        if servers_in_containers():
+            pytest.skip(f"the embedded graph server is no container; to run these: {SERVERS}=local make test")
+        return request.getfixturevalue("arcadedb_process")
+    if NEO4J not in os.environ and servers_in_containers():
+        return request.getfixturevalue("neo4j_container")
     if NEO4J not in os.environ:
         pytest.skip(f"no Neo4j to test on; to run these: {NEO4J_HINT}")
     return GraphSettings.model_validate(

@@ -17,6 +17,7 @@ from nats.aio.client import Client
 
 from codestory.bus import Bus
 from codestory.bus_settings import BusSettings
+from codestory.graph import GraphSettings
 from codestory.nats_users import folder
 from codestory.nats_users.permissions import inbox_prefix
 from codestory.testing import NatsServer, Processes, free_port, install_steps, wait_until
@@ -94,9 +95,21 @@ class GuardedStack:
     repository: Path
 
 
+def reaching(graph: GraphSettings) -> dict[str, str]:
+    """What a process has to be told of the graph."""
+    return {
+        "CODESTORY_NEO4J_URI": graph.neo4j_uri,
+        "CODESTORY_NEO4J_USER": graph.neo4j_user,
+        "CODESTORY_NEO4J_PASSWORD": graph.password(),
+        "CODESTORY_NEO4J_DATABASE": graph.neo4j_database,
+    }
+
+
 @asynccontextmanager
-async def guarded_stack(directory: Path, namespace: str) -> AsyncGenerator[GuardedStack]:
-    """Once a and b have living workers."""
+async def guarded_stack(
+    directory: Path, namespace: str, graph: GraphSettings | None = None
+) -> AsyncGenerator[GuardedStack]:
+    """Once a and b have living workers. `graph`: the orchestrator's; otherwise it has none."""
     with ExitStack() as closing:
         guarded = Guarded(directory / "nats-auth", namespace)
         closing.callback(guarded.server.close)
@@ -113,6 +126,7 @@ async def guarded_stack(directory: Path, namespace: str) -> AsyncGenerator[Guard
             "CODESTORY_PIPELINE_CONFIG": str(directory / "pipeline_config.yml"),
             "CODESTORY_PORT": str(free_port()),
             "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
+            **(reaching(graph) if graph else {}),
         }
         processes = closing.enter_context(Processes(environment, directory / "log"))
         for module, arguments, user in (

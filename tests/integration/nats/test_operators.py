@@ -46,12 +46,14 @@ async def test_a_job_that_is_started_by_a_request_completes_and_is_shown_as_the_
         ("steps", "steps"),
         ("schedules", "schedules"),
         ("list", ""),
+        ("scale", "scale/b"),
     ],
 )
 async def test_what_is_looked_at_is_what_the_rest_api_shows(world: World, verb: str, path: str) -> None:
     async def the_same() -> bool:
         there = (await world.ask("GET", f"/v1/ingest/{path}".rstrip("/"))).json()
-        return (await ask(world.bus, f"api.{verb}")).body == there
+        asked = {"step": "b"} if verb == "scale" else {}
+        return (await ask(world.bus, f"api.{verb}", asked)).body == there
 
     await wait_until(the_same, f"{verb} is {path}")
 
@@ -111,6 +113,7 @@ async def test_the_operations_of_a_step_without_a_worker_are_answered(world: Wor
     retried = await ask(world.bus, "step.b.retry", {"job": "of-b", "options": {"say": "again"}})
     for job in ("of-b", updated.body["id"], put_off.body["id"]):
         await ask(world.bus, "step.b.cancel", {"job": job})
+    stale = await ask(world.bus, "api.delete_schedule", {"schedule": scheduled.body["id"], "revision": 1})
     deleted = await ask(world.bus, "api.delete_schedule", {"schedule": scheduled.body["id"]})
 
     assert dependencies.body == ["a"]
@@ -125,6 +128,7 @@ async def test_the_operations_of_a_step_without_a_worker_are_answered(world: Wor
     assert status.body["name"] == "b"
     assert stopped.status == 200
     assert retried.body["steps"][0]["attempt"] == 2
+    assert (stale.status, stale.body["code"]) == (412, "changed_meanwhile")
     assert deleted.body == {"deleted": scheduled.body["id"]}
 
 
@@ -159,6 +163,13 @@ DEEP = b'{"repository": "/srv", "options": ' + b'{"a":' * 30_000 + b"1" + b"}" *
         ("api.change_step", b'{"step": "nobody", "concurrency": 3}', 422, "unknown_step"),
         ("api.change_resources", b'{"max_tokens": 0}', 422, "invalid_request"),
         ("api.get_schedule", b'{"schedule": "* >"}', 404, "schedule_not_found"),
+        ("api.scale", b'{"step": "nobody"}', 404, "step_not_found"),
+        ("api.repositories", b'{"cursor": "none"}', 422, "cursor_invalid"),
+        ("api.get_repository", b'{"repository": ""}', 422, "invalid_request"),
+        ("api.delete_repository", b'{"repository": "a\\ud800b"}', 422, "invalid_request"),
+        ("api.snapshots", b'{"limit": 201}', 422, "invalid_request"),
+        ("api.delete_snapshot", b'{"snapshot": "*"}', 422, "invalid_request"),
+        ("api.delete_snapshot", b'{"snapshot": "' + b"0" * 64 + b'"}', 404, "snapshot_not_found"),
         ("api.cancel_jobs", b"{}", 422, "invalid_request"),
         ("step.a.status", b'{"job": "none"}', 404, "job_not_found"),
     ],

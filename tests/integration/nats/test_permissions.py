@@ -35,6 +35,8 @@ N.progress.j.a                                orc a
 N.progress.j.b                                orc b
 N.log.j.a                                     orc a
 N.log.j.b                                     orc b
+N.span.j.a                                    orc a
+N.span.j.b                                    orc b
 N.room.a                                      orc a
 N.room.b                                      orc b
 N.gone.a.w                                    orc a
@@ -48,6 +50,10 @@ N.due.j                                       orc
 N.live.evt.j.a.completed                      orc
 N.api.start                                   orc opr
 N.api.change_resources                        orc opr
+N.api.delete_repository                       orc opr
+N.api.snapshots                               orc opr
+N.api.delete_snapshot                         orc opr
+N.api.scale                                   orc opr obs
 N.api.health                                  orc opr obs
 N.step.a.run                                  orc opr
 $KV.N_jobs.j                                  orc

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from codestory.graph import GraphSettings
 from codestory.testing import wait_until
 
 from .conftest import GuardedStack, ask, guarded_stack
@@ -42,10 +43,10 @@ async def test_there_are_no_commands_in_blocks_that_are_not_run() -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[GuardedStack]:
+async def stack(tmp_path_factory: pytest.TempPathFactory, graph_server: GraphSettings) -> AsyncGenerator[GuardedStack]:
     if program() is None:
         pytest.skip(f"no nats program: {INSTALL}, or name one with CODESTORY_TEST_NATS_CLI")
-    async with guarded_stack(tmp_path_factory.mktemp("runbook"), "codestory") as stack:
+    async with guarded_stack(tmp_path_factory.mktemp("runbook"), "codestory", graph_server) as stack:
         yield stack
 
 
@@ -108,5 +109,12 @@ async def test_every_command_does_what_the_page_says(stack: GuardedStack, tmp_pa
     assert done.returncode == 0, said[-6000:]
     assert "Nats-Service-Error" not in said, said
     assert "iolation" not in said + stack.guarded.server.log()
-    for seen in ("codestory-step-a", '"by-hand-1"', "codestory.evt.by-hand-1.a.completed", "backup.json"):
+    for seen in (
+        "codestory-step-a",
+        '"by-hand-1"',
+        '"deleting":true',
+        '"max_bytes"',
+        "codestory.evt.by-hand-1.a.completed",
+        "backup.json",
+    ):
         assert seen in said, said

@@ -76,7 +76,7 @@ def test_a_job_whose_steps_wrote_nothing_is_no_silence(run: Run, answers: dict[s
     code, out, err = run("ingest", "logs", "job1")
 
     assert (code, out) == (0, "")
-    assert "written no line" in err
+    assert "has written a line" in err
 
 
 def test_a_job_may_be_named_by_how_its_id_begins(run: Run, answers: dict[str, Any]) -> None:

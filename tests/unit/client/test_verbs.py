@@ -1,6 +1,7 @@
 """Both clients: each verb asks what it says, and gives what is answered."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from codestory import telemetry
 from codestory.client import (
     AsyncClient,
     Client,
@@ -17,6 +19,7 @@ from codestory.client import (
     ServiceUnreachable,
     StillRunning,
     Throttled,
+    Unavailable,
 )
 from codestory.contracts.api import JobView, RetryJob, SubmitJob
 from codestory.contracts.schedules import CreateSchedule, Schedule
@@ -305,6 +308,41 @@ async def test_a_filter_that_there_is_not_is_refused_here(ask: Ask) -> None:
         with pytest.raises(Invalid, match="priority"):
             await ask(service, method, priority="urgent")
     assert service.asked == []
+
+
+async def test_the_trace_of_a_job_is_asked_for(ask: Ask) -> None:
+    span = {"trace_id": "a" * 32, "span_id": "b" * 16, "name": "submit job", "started_at": AT.isoformat()}
+    service = Service({"job": "job1", "spans": [span]})
+
+    trace = await ask(service, "trace", "job1")
+
+    assert (trace.job, trace.spans[0].name, trace.spans[0].started_at) == ("job1", "submit job", AT)
+    assert service.last == ("GET", "/v1/ingest/job1/trace", None)
+
+
+async def test_a_submission_bears_a_trace_context_that_is_the_same_when_it_is_sent_again(
+    ask: Ask, make_job: MakeJob
+) -> None:
+    service = Service(make_job().model_dump(mode="json"), 503, {"Retry-After": "0"})
+
+    with pytest.raises(Unavailable):
+        await ask(service, "submit", repository="/srv")
+
+    sent = {request.headers["traceparent"] for request in service.asked}
+    assert len(service.asked) > 1
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", sent.pop())
+    assert not sent
+
+
+async def test_a_submission_from_within_a_span_is_part_of_its_trace(ask: Ask, make_job: MakeJob) -> None:
+    service = Service(make_job().model_dump(mode="json"), 202)
+    own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    with telemetry.within({"traceparent": own, "tracestate": "vendor=1"}):
+        await ask(service, "submit", repository="/srv")
+
+    headers = service.asked[0].headers
+    assert (headers["traceparent"], headers["tracestate"]) == (own, "vendor=1")
 
 
 @pytest.mark.parametrize("verb", ["cancel", "stop", "retry"])

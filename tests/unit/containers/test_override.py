@@ -26,6 +26,11 @@ def content(file: Path) -> dict[str, Any]:
     return yaml.safe_load(file.read_text())
 
 
+def made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
 def test_a_repository_is_mounted_read_only_in_every_service(tmp_path: Path) -> None:
     file = tmp_path / override.NAME
     where = override.add(file, Path("/src/flask"), ["blarify", "orchestrator"], PREFIX)
@@ -41,30 +46,54 @@ def test_what_a_person_wrote_stays_comments_and_quotes_included(tmp_path: Path) 
     file.write_text(PERSONS)
     file.chmod(0o640)
     override.add(file, Path("/src/flask"), ["orchestrator"], PREFIX)
-    for line in PERSONS.splitlines():
-        assert line.strip() in file.read_text()
+    assert [line for line in PERSONS.splitlines() if line not in file.read_text().splitlines()] == []
     volumes = content(file)["services"]["orchestrator"]["volumes"]
     assert volumes == ["/srv/extra:/extra:ro", "/src/flask:/repositories/flask:ro"]
     assert file.stat().st_mode & 0o777 == 0o640
 
 
 def test_twice_is_once_and_several_repositories_stand_side_by_side(tmp_path: Path) -> None:
-    file = tmp_path / override.NAME
-    for path in ("/src/flask", "/src/django", "/src/flask"):
-        override.add(file, Path(path), ["blarify"], PREFIX)
+    file, flask, django = tmp_path / override.NAME, made(tmp_path / "flask"), made(tmp_path / "django")
+    for path in (flask, django, flask):
+        override.add(file, path, ["blarify"], PREFIX)
     assert content(file)["services"]["blarify"]["volumes"] == [
-        "/src/flask:/repositories/flask:ro",
-        "/src/django:/repositories/django:ro",
+        f"{flask}:/repositories/flask:ro",
+        f"{django}:/repositories/django:ro",
     ]
 
 
 def test_two_repositories_of_one_name_do_not_collide(tmp_path: Path) -> None:
-    file = tmp_path / override.NAME
-    first = override.add(file, Path("/a/shop"), ["blarify"], PREFIX)
-    second = override.add(file, Path("/b/shop"), ["blarify"], PREFIX)
+    file, one, two = tmp_path / override.NAME, made(tmp_path / "a" / "shop"), made(tmp_path / "b" / "shop")
+    first = override.add(file, one, ["blarify"], PREFIX)
+    second = override.add(file, two, ["blarify"], PREFIX)
     assert first != second
     assert second.name.startswith("shop-")
-    assert override.add(file, Path("/b/shop"), ["blarify"], PREFIX) == second
+    assert override.add(file, two, ["blarify"], PREFIX) == second
+
+
+def test_a_name_that_is_taken_otherwise_gets_a_suffix_too(tmp_path: Path) -> None:
+    file, shop = tmp_path / override.NAME, made(tmp_path / "shop")
+    where = override.add(file, shop, ["blarify"], PREFIX, free=lambda place: place.name != "shop")
+    assert where.name.startswith("shop-")
+
+
+def test_a_repository_that_is_gone_is_dropped_and_one_can_be_taken_out(tmp_path: Path) -> None:
+    file, gone, taken, kept = (tmp_path / override.NAME, *(made(tmp_path / name) for name in ("a", "b", "c")))
+    file.write_text(f"services:\n  blarify:\n    volumes:\n      - {gone}:/mine:ro  # a person's\n")
+    for path in (gone, taken):
+        override.add(file, path, ["blarify"], PREFIX)
+    gone.rmdir()
+    override.add(file, kept, ["blarify"], PREFIX)
+    override.remove(file, taken)
+    assert content(file)["services"]["blarify"]["volumes"] == [f"{gone}:/mine:ro", f"{kept}:/repositories/c:ro"]
+    assert override.mounted_by_us(file) == {"/repositories/c": str(kept)}
+
+
+@pytest.mark.parametrize("name", ["compose.override.yml", "docker-compose.override.yaml"])
+def test_the_override_that_compose_reads_is_the_one_that_is_written(tmp_path: Path, name: str) -> None:
+    assert override.beside(tmp_path) == tmp_path / override.NAME
+    (tmp_path / name).touch()
+    assert override.beside(tmp_path) == tmp_path / name
 
 
 @pytest.mark.parametrize(
@@ -83,6 +112,7 @@ ADD = """
 import sys
 from pathlib import Path, PurePosixPath
 from codestory.containers import override
+Path(sys.argv[2]).mkdir()
 override.add(Path(sys.argv[1]), Path(sys.argv[2]), ["blarify"], PurePosixPath("/repositories"))
 """
 
@@ -90,7 +120,7 @@ override.add(Path(sys.argv[1]), Path(sys.argv[2]), ["blarify"], PurePosixPath("/
 def test_commands_at_once_lose_nothing(tmp_path: Path) -> None:
     file = tmp_path / override.NAME
     command = [sys.executable, "-c", ADD, str(file)]
-    processes = [subprocess.Popen([*command, f"/src/repository{number}"]) for number in range(4)]
+    processes = [subprocess.Popen([*command, str(tmp_path / f"repository{number}")]) for number in range(4)]
     assert [process.wait(60) for process in processes] == [0] * 4
     assert len(content(file)["services"]["blarify"]["volumes"]) == 4
 

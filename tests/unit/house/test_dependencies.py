@@ -19,7 +19,8 @@ PYPROJECTS = [ROOT / "pyproject.toml", ROOT / "shared" / "pyproject.toml", *ROOT
 SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/pyproject.toml"))
 #: Rooms of the shared library that an extra of the same name is for. The rest lives on pydantic alone.
 EXTRAS = {
-    "telemetry.py": "telemetry",
+    "telemetry": "telemetry",
+    "keeping.py": "bus",
     "bus.py": "bus",
     "bus_settings.py": "bus",
     "containers": "containers",
@@ -38,8 +39,12 @@ EXTRAS = {
     "local": "local",
     "cli": "cli",
     "testing_bus.py": "bus",
+    "testing_containers.py": "testing",
+    "testing_traces.py": "telemetry",
     "testing_world.py": "steps",
 }
+#: Extras that only those install who test.
+OF_TESTS = {"dev", "testing"}
 
 
 def declared(pyproject: Path) -> dict[str, list[Requirement]]:
@@ -129,7 +134,7 @@ def test_the_lock_holds_what_the_packages_state(lock: str) -> None:
         for pyproject in PYPROJECTS
         for extra, requirements in declared(pyproject).items()
         for requirement in requirements
-        if not requirement.name.startswith("codestory") and (extra != "dev" or lock == "requirements-dev.txt")
+        if not requirement.name.startswith("codestory") and (extra not in OF_TESTS or lock == "requirements-dev.txt")
     ]
 
     missing = [

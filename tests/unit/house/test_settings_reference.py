@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 from codestory.bus_settings import BusSettings
 from codestory.cli.settings import CliSettings
 from codestory.client._access import ClientSettings
+from codestory.containers.settings import ContainersSettings
 from codestory.files.confined import FileSettings
 from codestory.graph import GraphSettings
 from codestory.local import LocalSettings
@@ -49,6 +50,7 @@ ROOMS: dict[str, type[BaseSettings]] = {
     "The blarify step": BlarifySettings,
     "The summarizer's models": SummarizerSettings,
     "The command line": CliSettings,
+    "The command line, for a service in containers": ContainersSettings,
     "The client, and so the command line": ClientSettings,
     "A step's operations from Python": ServiceSettings,
 }

@@ -52,6 +52,15 @@ def test_services_are_told_where_everything_is_and_no_secret(paths: StatePaths) 
         assert secret not in str(plan)
 
 
+def test_snapshots_are_unpacked_below_the_state_directory_unless_the_user_says_where(paths: StatePaths) -> None:
+    own = planned(paths)
+    chosen = planned(paths, snapshot_cache=Path("cache"))
+
+    name = "CODESTORY_SNAPSHOT_CACHE"
+    assert {spec.env.get(name) for spec in own.processes[2:]} == {str(paths.root / "snapshots")}
+    assert {spec.env.get(name) for spec in chosen.processes[2:]} == {str(Path("cache").absolute())}
+
+
 def test_an_outside_nats_is_used_and_none_is_started(paths: StatePaths) -> None:
     plan = planned(paths, nats_url="nats://elsewhere:4222")
 

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from codestory.contracts.api import JobView, StatusMessage
 from codestory.contracts.history import EPOCH_HEADER, EventList, JobEvent, LogLine, LogList
+from codestory.contracts.traces import SpanView, Trace
 from codestory.contracts.values import JobState, now
 from codestory.testing import wait_until
 from codestory_orchestrator.api import ApiSettings, Ingestion, create_app
@@ -36,6 +37,7 @@ def event(seq: int, kind: str = "started", step: str = "scan", **data: Any) -> J
 
 
 ENDED = event(9, "ended", "", run=1)
+TRACE = Trace(job=JOB, spans=(SpanView(trace_id="a" * 32, span_id="b" * 16, name="submit job", started_at=now()),))
 LINE = LogLine(seq=4, at=now(), step="scan", event="step.output", fields={"line": "hello"})
 
 
@@ -54,6 +56,10 @@ class Told:
         self.asked.append((place, what))
         if self.refuses:
             raise self.refuses
+
+    async def trace(self, job_id: str) -> Trace:
+        self._ask(Place(job_id), "trace")
+        return TRACE
 
     async def events(self, place: Place, limit: int) -> EventList:
         self._ask(place, limit)
@@ -130,6 +136,15 @@ async def test_log_lines_are_asked_for_by_step(serve: Serve) -> None:
 
     assert answer.json()["lines"][0]["fields"] == {"line": "hello"}
     assert told.asked == [(Place(JOB), (200, "scan"))]
+
+
+async def test_the_spans_of_a_job_are_asked_for(serve: Serve) -> None:
+    told = Told()
+
+    answer = await get(serve(told.app()), f"/v1/ingest/{JOB}/trace")
+
+    assert Trace.model_validate(answer.json()) == TRACE
+    assert told.asked == [(Place(JOB), "trace")]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from codestory.contracts.access import Principal, Role
+from codestory.contracts.api import SubmitJob
 from codestory.testing import wait_until
-from codestory_orchestrator.fetching.addresses import BadGitAddress, GitAddress, check, parse, resolve
-from codestory_orchestrator.fetching.git import Fetched, FetchFailed, fetched
+from codestory_orchestrator.errors import RepositoryRefused
+from codestory_orchestrator.fetching.addresses import BadGitAddress, GitAddress, Wanted, check, parse, resolve
+from codestory_orchestrator.fetching.git import Fetched, fetched
+from codestory_orchestrator.fetching.process import FetchFailed
 from codestory_orchestrator.fetching.settings import FetchSettings, GitCredential
+from codestory_orchestrator.submission import refuse_secret
+from codestory_orchestrator.submission import source as source_of
 
 ANY = FetchSettings()
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here: apt-get install git")
@@ -61,41 +67,67 @@ def test_what_is_no_address_or_holds_a_secret_is_refused(text: str) -> None:
 @pytest.mark.parametrize("ref", ["--upload-pack=x", "a..b", "a b", "a:b", "a^", "a@{1}", "/a", "a/", "a.lock", "*"])
 def test_what_can_be_no_ref_is_refused(ref: str) -> None:
     with pytest.raises(BadGitAddress, match="ref"):
-        check(parse("https://git.example/a"), ref, "", ANY)
+        check(Wanted(parse("https://git.example/a"), ref), ANY)
 
 
 @pytest.mark.parametrize("ref", ["main", "feature/x", "v1.0", "a" * 40])
 def test_a_branch_a_tag_and_a_commit_are_taken(ref: str) -> None:
-    check(parse("https://git.example/a"), ref, "", ANY)
+    check(Wanted(parse("https://git.example/a"), ref), ANY)
 
 
 def test_hosts_are_those_that_are_named() -> None:
     settings = FetchSettings(git_hosts=("git.example", "*.corp.example"))
 
-    check(parse("https://git.example/a"), "", "", settings)
-    check(parse("https://a.corp.example/a"), "", "", settings)
+    check(Wanted(parse("https://git.example/a")), settings)
+    check(Wanted(parse("https://a.corp.example/a")), settings)
     for host in ("other.example", "corp.example", "evilcorp.example", "git.example.evil.example"):
         with pytest.raises(BadGitAddress, match="CODESTORY_GIT_HOSTS"):
-            check(parse(f"https://{host}/a"), "", "", settings)
+            check(Wanted(parse(f"https://{host}/a")), settings)
 
 
 def test_files_are_not_taken_unless_that_is_set() -> None:
     with pytest.raises(BadGitAddress, match="CODESTORY_GIT_FILES"):
-        check(parse("file:///srv/a"), "", "", ANY)
+        check(Wanted(parse("file:///srv/a")), ANY)
 
-    check(parse("file:///srv/a"), "", "", FetchSettings(git_files=True))
+    check(Wanted(parse("file:///srv/a")), FetchSettings(git_files=True))
 
 
 def test_a_secret_is_for_its_own_host_and_never_sent_in_the_open(tmp_path: Path) -> None:
     secret = GitCredential(host="git.example", file=tmp_path / "secret")
     settings = FetchSettings(git_credentials={"corp": secret})
 
-    check(parse("https://git.example/a"), "", "corp", settings)
+    check(Wanted(parse("https://git.example/a"), "", "corp"), settings)
     for address, name in (("https://evil.example/a", "corp"), ("https://git.example/a", "other")):
         with pytest.raises(BadGitAddress, match="CODESTORY_GIT_CREDENTIALS"):
-            check(parse(address), "", name, settings)
+            check(Wanted(parse(address), "", name), settings)
     with pytest.raises(BadGitAddress, match="https"):
-        check(parse("http://git.example/a"), "", "corp", settings)
+        check(Wanted(parse("http://git.example/a"), "", "corp"), settings)
+
+
+def test_a_secret_is_for_its_owners_and_their_roles(tmp_path: Path) -> None:
+    secret = GitCredential(host="git.example", file=tmp_path / "secret", owners=("team",), role=Role.ADMIN)
+    settings = FetchSettings(git_credentials={"corp": secret})
+    request = SubmitJob(repository="https://git.example/a", credential="corp")
+
+    refuse_secret(request, Principal(owner="team", role=Role.ADMIN), settings)
+    assert source_of(request, settings, "team")
+    for caller in (Principal(owner="team", role=Role.OPERATOR), Principal(owner="others", role=Role.ADMIN)):
+        with pytest.raises(RepositoryRefused, match="not for you"):
+            refuse_secret(request, caller, settings)
+    with pytest.raises(RepositoryRefused, match="not for you"):
+        source_of(request, settings, "others")
+    refuse_secret(SubmitJob(repository="https://git.example/a"), Principal(role=Role.VIEWER), settings)
+
+
+def test_a_secret_of_which_nothing_more_is_said_is_for_whoever_may_make_jobs(tmp_path: Path) -> None:
+    secret = GitCredential(host="git.example", file=tmp_path / "secret")
+    settings = FetchSettings(git_credentials={"corp": secret})
+    request = SubmitJob(repository="https://git.example/a", credential="corp")
+
+    for role in (Role.OPERATOR, Role.ADMIN):
+        refuse_secret(request, Principal(owner="anybody", role=role), settings)
+    with pytest.raises(RepositoryRefused):
+        refuse_secret(request, Principal(owner="anybody", role=Role.VIEWER), settings)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[fd00::1]", "localhost"])
@@ -160,7 +192,7 @@ async def test_nothing_of_the_repository_is_run_and_its_files_are_as_they_were_c
 ) -> None:
     address, commit = source
 
-    async with fetched(address, "", "", settings) as found:
+    async with fetched(Wanted(address), settings) as found:
         assert found == Fetched(found.directory, commit, "main")
         assert (found.directory / "a.txt").read_bytes() == b"one\r\ntwo $Id$\n"
         assert (found.directory / "sub" / "x").is_symlink()
@@ -179,7 +211,7 @@ async def test_what_a_process_that_died_has_left_is_removed_and_what_may_go_on_i
     going_on.mkdir()
     os.utime(left, (0, 0))
 
-    async with fetched(source[0], "", "", settings):
+    async with fetched(Wanted(source[0]), settings):
         assert not left.exists()
         assert going_on.exists()
 
@@ -190,10 +222,10 @@ async def test_a_branch_a_tag_and_a_commit_can_be_asked_for(
 ) -> None:
     address, commit = source
 
-    async with fetched(address, "feature/x", "", settings) as found:
+    async with fetched(Wanted(address, "feature/x"), settings) as found:
         assert (found.branch, (found.directory / "a.txt").read_text()) == ("feature/x", "of the branch\n")
     for ref in ("v1", commit):
-        async with fetched(address, ref, "", settings) as found:
+        async with fetched(Wanted(address, ref), settings) as found:
             assert (found.branch, found.commit) == ("", commit)
 
 
@@ -202,12 +234,12 @@ async def test_what_is_not_there_is_said_so_and_not_tried_again(
     source: tuple[GitAddress, str], settings: FetchSettings, tmp_path: Path
 ) -> None:
     with pytest.raises(FetchFailed, match="no branch or tag 'nope'") as failed:
-        async with fetched(source[0], "nope", "", settings):
+        async with fetched(Wanted(source[0], "nope"), settings):
             pass
     assert not failed.value.passing
 
     with pytest.raises(FetchFailed) as failed:
-        async with fetched(parse(f"file://{tmp_path}/nowhere"), "", "", settings):
+        async with fetched(Wanted(parse(f"file://{tmp_path}/nowhere")), settings):
             pass
     assert not failed.value.passing
 
@@ -217,7 +249,7 @@ async def test_a_server_that_is_away_is_tried_again(settings: FetchSettings) -> 
     away = settings.model_copy(update={"git_private_hosts": ("127.0.0.1",)})
 
     with pytest.raises(FetchFailed) as failed:
-        async with fetched(parse("http://127.0.0.1:1/a"), "", "", away):
+        async with fetched(Wanted(parse("http://127.0.0.1:1/a")), away):
             pass
 
     assert failed.value.passing
@@ -229,7 +261,7 @@ async def test_what_is_too_large_or_takes_too_long_is_ended(
 ) -> None:
     small = settings.model_copy(update={"git_max_bytes": 10_000})
     with pytest.raises(FetchFailed, match="CODESTORY_GIT_MAX_BYTES"):
-        async with fetched(source[0], "", "", small):
+        async with fetched(Wanted(source[0]), small):
             pass
 
     program = tmp_path / "bin" / "git"
@@ -239,7 +271,7 @@ async def test_what_is_too_large_or_takes_too_long_is_ended(
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     hanging = settings.model_copy(update={"git_timeout_seconds": 0.3, "git_watch_seconds": 0.1})
     with pytest.raises(FetchFailed, match="CODESTORY_GIT_TIMEOUT_SECONDS"):
-        async with fetched(source[0], "", "", hanging):
+        async with fetched(Wanted(source[0]), hanging):
             pass
     assert list((tmp_path / "fetches").iterdir()) == []
 
@@ -254,6 +286,7 @@ async def test_a_secret_is_seen_neither_in_arguments_nor_in_the_environment_nor_
     program.parent.mkdir()
     program.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/seen\nenv >> {tmp_path}/seen\n'
+        f'case "$*" in *ls-remote*) ;; *) exec {shutil.which("git")} "$@" ;; esac\n'
         f'"$GIT_ASKPASS" "Username for x" >> {tmp_path}/answered\n"$GIT_ASKPASS" "Password" >> {tmp_path}/answered\n'
         "echo fatal: no >&2\nexit 1\n"
     )
@@ -267,7 +300,7 @@ async def test_a_secret_is_seen_neither_in_arguments_nor_in_the_environment_nor_
     )
 
     with pytest.raises(FetchFailed) as failed:
-        async with fetched(parse("https://127.0.0.1/a"), "", "corp", known):
+        async with fetched(Wanted(parse("https://127.0.0.1/a"), credential="corp"), known):
             pass
 
     assert "hunter2" not in (tmp_path / "seen").read_text() + str(failed.value)
@@ -285,7 +318,7 @@ async def test_who_does_not_wait_any_more_ends_it(
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
 
     async def fetch() -> None:
-        async with fetched(parse("file:///x"), "", "", settings):
+        async with fetched(Wanted(parse("file:///x")), settings):
             pass
 
     task = asyncio.create_task(fetch())

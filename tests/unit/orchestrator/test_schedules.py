@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from codestory.contracts.api import SubmitJob
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule
 from codestory_orchestrator import errors
-from codestory_orchestrator.api import ApiSettings, Ingestion, create_app
+from codestory_orchestrator.api import ApiSettings, create_app
 from codestory_orchestrator.scheduling import occurrences
 from codestory_orchestrator.scheduling.cron import following
+from codestory_orchestrator.testing_api import REVISION, ScriptedIngestion
 
 REQUEST = SubmitJob(repository="/srv/shop")
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -236,23 +237,25 @@ class Scripted:
     async def show(self, schedule_id: str) -> Schedule:
         if schedule_id != "s1":
             raise errors.ScheduleNotFound(schedule_id)
-        return self.schedule
+        return self.schedule.model_copy(update={"revision": REVISION})
 
-    async def change(self, schedule_id: str, request: ChangeSchedule) -> Schedule:
-        return occurrences.changed(await self.show(schedule_id), request, NOON)
+    async def change(
+        self, schedule_id: str, request: ChangeSchedule, revisions: frozenset[int] | None = None
+    ) -> Schedule:
+        return occurrences.changed(await self._on_condition(schedule_id, revisions), request, NOON)
 
-    async def delete(self, schedule_id: str) -> None:
-        await self.show(schedule_id)
+    async def delete(self, schedule_id: str, revisions: frozenset[int] | None = None) -> None:
+        await self._on_condition(schedule_id, revisions)
 
-
-class NoIngestion:
-    """No route of a schedule asks for it."""
+    async def _on_condition(self, schedule_id: str, revisions: frozenset[int] | None) -> Schedule:
+        shown = await self.show(schedule_id)
+        if revisions is not None and shown.revision not in revisions:
+            raise errors.ChangedMeanwhile(f"schedule {schedule_id}")
+        return shown
 
 
 async def call(method: str, path: str, **more: Any) -> httpx.Response:
-    ingestion: Any = NoIngestion()
-    known: Ingestion = ingestion
-    app = create_app(known, ApiSettings(), schedules=Scripted())
+    app = create_app(ScriptedIngestion(), ApiSettings(), schedules=Scripted())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8420") as asking:
         return await asking.request(method, f"/v1/ingest/schedules{path}", **more)
@@ -273,6 +276,23 @@ async def test_schedules_are_listed_shown_changed_and_deleted() -> None:
     assert (paused.status_code, paused.json()["paused"], paused.json()["next_at"]) == (200, True, None)
     gone = await call("DELETE", "/s1")
     assert (gone.status_code, gone.content) == (204, b"")
+
+
+async def test_a_schedule_is_changed_only_as_it_is_known() -> None:
+    etag = (await call("GET", "/s1")).headers["etag"]
+    old = etag.replace(f"{REVISION}-", f"{REVISION - 1}-")
+
+    for method, body in (("PATCH", {"paused": True}), ("DELETE", None)):
+        refused = await call(method, "/s1", json=body, headers={"If-Match": old})
+        malformed = await call(method, "/s1", json=body, headers={"If-Match": "7"})
+        done = await call(method, "/s1", json=body, headers={"If-Match": f"{old}, {etag}"})
+
+        assert (refused.status_code, refused.json()["code"]) == (412, "changed_meanwhile")
+        assert refused.headers["etag"] == etag
+        assert (malformed.status_code, malformed.json()["code"]) == (400, "condition_malformed")
+        assert done.is_success
+    same = await call("GET", "/s1", headers={"If-None-Match": etag})
+    assert (same.status_code, same.content) == (304, b"")
 
 
 @pytest.mark.parametrize(

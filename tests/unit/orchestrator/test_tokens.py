@@ -127,6 +127,36 @@ async def test_a_token_says_who_asks_what_they_may_and_until_when(issuer: Little
     assert grant.expires_at.timestamp() == ends
 
 
+@pytest.mark.parametrize("audience", ["00000000-aaaa-4bbb-8ccc-000000000001", "api://code-story"])
+async def test_tokens_in_the_shape_of_entra_are_taken(issuer: LittleIssuer, audience: str) -> None:
+    """v2.0: a person's bears `azp` and `scp`, a managed identity's `roles` without `scp`; keys say who issues them."""
+    issuer.keys[0] |= {"issuer": issuer.url, "x5t": "first"}
+    entra = {
+        "ver": "2.0",
+        "tid": "tenant",
+        "azp": "another-app",
+        "azpacr": "1",
+        "uti": "x",
+        "rh": "0.A",
+        "aud": audience,
+    }
+
+    person = issuer.token(**entra, scp="access_as_user", preferred_username="a@b.example", roles=["Ingest.Run"])
+    service = issuer.token(**entra, idtyp="app", sub="object-1", roles=["Ingest.Run"])
+    chosen = {"oidc_audience": audience, "oidc_roles": {"Ingest.Run": Role.OPERATOR}}
+
+    for token in (person, service):
+        principal = (await _grant(issuer, token, **chosen)).principal
+        assert (principal.owner, principal.role) == ("object-1", Role.OPERATOR)
+
+
+async def test_an_issuer_of_every_tenant_is_not_followed(issuer: LittleIssuer) -> None:
+    issuer.claims_to_be = "https://login.microsoftonline.com/{tenantid}/v2.0"
+
+    with pytest.raises(ServiceUnavailable):
+        await _grant(issuer, issuer.token())
+
+
 async def test_elliptic_keys_sign_too(issuer: LittleIssuer) -> None:
     issuer.has("elliptic", EC, alg="ES256")
 

@@ -13,6 +13,7 @@ from codestory.contracts.access import EVERYBODY, Role
 from codestory_orchestrator.access.door import Door
 from codestory_orchestrator.access.settings import AccessSettings
 from codestory_orchestrator.api import ApiSettings
+from codestory_orchestrator.errors import RepositoryRefused
 from codestory_orchestrator.testing_access import OTHERS, TEAM, KeysFile, guarded
 from codestory_orchestrator.testing_api import APP, ASK, JOB, ScriptedIngestion, client, problem
 
@@ -173,6 +174,27 @@ async def test_nobody_waits_for_a_job_that_does_not_exist_for_them(keys: KeysFil
 
     assert own.status_code in {200, 202}
     assert problem(others).code == "unknown_job"
+
+
+async def test_whose_secret_it_is_is_looked_at_wherever_one_can_be_named(keys: KeysFile) -> None:
+    ingestion = _ingestion()
+    app = guarded(keys.door(), ingestion)
+    app.state.schedules = None  # never reached where the request is refused
+    ingestion.fails = RepositoryRefused("not for you")
+    request = {"repository": "https://git.example/a", "credential": "corp"}
+
+    answers = [
+        await _ask(app, "POST", path, json=body, headers=keys.headers("operator"))
+        for path, body in (
+            ("/v1/ingest", request),
+            ("/v1/ingest/plan", request),
+            ("/v1/ingest/schedules", {"job": request, "cron": "0 3 * * *"}),
+        )
+    ]
+
+    assert [problem(answer).code for answer in answers] == ["repository_refused"] * 3
+    assert ingestion.secrets == [("corp", Role.OPERATOR)] * 3
+    assert ingestion.asked == []
 
 
 @pytest.mark.parametrize(("caller", "owned"), [("viewer", TEAM), ("other", OTHERS), ("admin", None)])

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
+from codestory import telemetry
 from codestory.contracts.results import Gap
 from codestory.files.repository import Entry, Kind, RepositoryFiles, Unreadable
 from codestory.graph import Label, Node, Relationship
@@ -63,6 +64,7 @@ class _Redactor:
     def __call__(self, text: str) -> str:
         redacted = redact(text)
         self.count += sum(redacted.counts.values())
+        telemetry.redacted(redacted.counts)
         return redacted.text
 
 

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from nats.aio.msg import Msg
 
 from codestory import telemetry
-from codestory.bus import AFTER, ATTEMPT, LOST, PRIORITIES, TRACE, Bus, Refused, encoded
+from codestory.bus import AFTER, ATTEMPT, LOST, PRIORITIES, TRACE, TRACE_STATE, Bus, Refused, attempt_in, encoded
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import JobEnded
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import Priority
 from codestory.puller import Puller
-from codestory_orchestrator import control, pipeline
+from codestory_orchestrator import control, pipeline, telling
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.store import JobStore
@@ -110,6 +110,7 @@ class Dispatcher:
         if due is None and self._straight(job, step):
             outcome = await self.admission.admit(step, job.id, body, headers)
             if outcome is Outcome.ADMITTED:
+                telling.admitted(job, step, command.attempt, self.bus.now())
                 return
         target = subject("ready", self.priority_of(job, step), step, job.id)
         with suppress(Refused):  # it waits already
@@ -149,8 +150,9 @@ class Dispatcher:
             except Refused:
                 last = await self.bus.last("EVENTS", self.bus.events_of(job.id, "job"))
             else:
-                telemetry.JOBS_ENDED.labels(job.state).inc()
-                log.info("job.ended", job_id=job.id, state=job.state, run=job.run)
+                telling.job_ended(job)
+                trace_id = telemetry.trace_id_in(job.traceparent)
+                log.info("job.ended", job_id=job.id, state=job.state, run=job.run, trace_id=trace_id)
                 return
 
     # at once or not at all
@@ -184,6 +186,8 @@ class Dispatcher:
         step, body = command.step, encoded(command)
         tags = await self.admission.tags.of(step, job.id)
         outcome = await self.admission.admit_exactly(step, job.id, body, _headers(command), tags=tags, room=True)
+        if outcome is Outcome.ADMITTED:
+            telling.admitted(job, step, command.attempt, self.bus.now())
         return outcome is Outcome.ADMITTED
 
     def _ready(self, step: str, job: str = "*") -> str:
@@ -277,10 +281,15 @@ class Dispatcher:
     async def _forward_one(self, msg: Msg) -> None:
         *_, step, job = msg.subject.split(".")
         if await self.admission.admit(step, job, msg.data, _kept(msg)) is Outcome.ADMITTED:
+            self._tell(msg, step, job)
             await self.bus.ack(msg, "ack-ready")
         else:
             self._maybe.add(step)
             await msg.nak()  # at once, and to the front: holding it here would let a later one overtake it
+
+    def _tell(self, msg: Msg, step: str, job: str) -> None:
+        remembered = self.store.remembered(job)
+        telling.admitted(remembered[0] if remembered else None, step, attempt_in(msg.headers), self.bus.now())
 
     # those with limited tags
 
@@ -328,6 +337,7 @@ class Dispatcher:
         match outcome:
             case Outcome.ADMITTED:
                 left.take(command.step, 1, command.tags)
+                self._tell(command.msg, command.step, command.job)
                 await self.bus.ack(command.msg, "ack-ready")
             case Outcome.NO_TAG:
                 left.tags.update(dict.fromkeys(command.tags, 0))
@@ -412,9 +422,11 @@ class Dispatcher:
 
 
 def _headers(command: RunStep) -> dict[str, str]:
-    return {ATTEMPT: str(command.attempt), AFTER: str(command.after), TRACE: command.traceparent}
+    trace = {TRACE: telemetry.dispatch_context(telling.of_command(command))}
+    state = {TRACE_STATE: command.tracestate} if command.tracestate else {}
+    return {ATTEMPT: str(command.attempt), AFTER: str(command.after), **trace, **state}
 
 
 def _kept(msg: Msg) -> dict[str, str]:
     """Of a command's headers in READY those that go with it into RUN."""
-    return {key: value for key, value in (msg.headers or {}).items() if key in {ATTEMPT, AFTER, TRACE}}
+    return {key: value for key, value in (msg.headers or {}).items() if key in {ATTEMPT, AFTER, TRACE, TRACE_STATE}}

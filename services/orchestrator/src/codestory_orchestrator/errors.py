@@ -158,10 +158,10 @@ class NameTaken(IngestionError):
     status = 409
     code = "name_taken"
 
-    def __init__(self, name: str, origin: str) -> None:
+    def __init__(self, name: str, origin: str = "") -> None:
+        whose = f"the repository at {_quoted(origin)}" if origin else "another repository"
         super().__init__(
-            f"The name {_quoted(name)} belongs to the repository at {_quoted(origin)}. "
-            "Give this one a name of its own with --name (in a request: name)."
+            f"The name {_quoted(name)} belongs to {whose}. Give this one its own with --name (in a request: name)."
         )
 
 

@@ -10,19 +10,18 @@ from pydantic import ValidationError
 from codestory import telemetry
 from codestory.bus import Bus, BusLost, Stored, TooLarge, parsed
 from codestory.contracts.commands import RunStep
-from codestory.contracts.events import KINDS, TERMINAL, StepEnded, StepFailed
+from codestory.contracts.events import KINDS, TERMINAL, StepFailed
 from codestory.contracts.jobs import Job
 from codestory.contracts.values import Reason
 from codestory.puller import Puller
-from codestory_orchestrator import pipeline
+from codestory_orchestrator import pipeline, telling
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.records import TRIES
 from codestory_orchestrator.store import JobStore
+from codestory_orchestrator.telling import Heard
 
 log = telemetry.logger(__name__)
-
-Heard = tuple[str, pipeline.News, int]  # step, what, sequence
 
 BATCH = 64
 
@@ -89,11 +88,12 @@ class Handlers:
 
     async def follow(self, before: Job, job: Job, commands: list[RunStep], news: list[Heard]) -> None:
         for step, event, _ in news:
-            if isinstance(event, StepEnded):
-                observe(step, event)
-                if isinstance(event, StepFailed):
-                    self._say_why(job, step, event)
-        await self.dispatcher.send(job, commands)
+            if isinstance(event, StepFailed):
+                self._say_why(job, step, event)
+        try:
+            await self.dispatcher.send(job, commands)
+        finally:  # the record is written: nobody will tell of it again
+            telling.followed(before, job, news, self.bus.now())
         if job.state.ended and not before.state.ended:
             await self.reconciler.finish(job)
 
@@ -140,8 +140,3 @@ def parse(subject: str, data: bytes, sequence: int, at: datetime) -> Heard | Non
         message = f"how it ended ({kind}) cannot be read"
         failed = StepFailed(attempt=attempt, worker="", at=at, reason=Reason.UNREADABLE, message=message)
         return step, failed, sequence
-
-
-def observe(step: str, event: StepEnded) -> None:
-    telemetry.STEP_SECONDS.labels(step, event.kind).observe(event.usage.seconds)
-    telemetry.STEP_ATTEMPTS.labels(step, event.reason if isinstance(event, StepFailed) else event.kind).inc()

@@ -10,6 +10,7 @@ from pathlib import Path
 from codestory import repository_identity, telemetry
 from codestory.bus import LOST, Bus, Refused
 from codestory.contracts import api
+from codestory.contracts.access import Principal
 from codestory.contracts.api import (
     ChangeJob,
     ChangeResourceLimits,
@@ -40,9 +41,9 @@ from codestory_orchestrator.deployment import Deployment
 from codestory_orchestrator.errors import (
     ConfigInvalid,
     JobNotFound,
+    NameTaken,
     OptionsTooLarge,
     OutsideRoots,
-    QuotaExceeded,
     RepositoryRefused,
     ServiceUnavailable,
     StepNotFound,
@@ -58,6 +59,7 @@ from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.slices import slices
 from codestory_orchestrator.snapshots import Snapshots
 from codestory_orchestrator.store import JobStore, QueueEntry
 from codestory_orchestrator.throttling.holders import Holders
@@ -67,6 +69,9 @@ from codestory_orchestrator.verbs import LARGEST_JOB, Revisions, Verbs
 from codestory_orchestrator.why.explainer import Explainer
 
 log = telemetry.logger(__name__)
+
+#: Jobs of a list that are put into words at a time.
+VIEWS = 20
 
 
 class Ingestion:
@@ -125,7 +130,7 @@ class Ingestion:
             )
         if job_id and await self._exists(job_id):
             return await self.show(job_id)
-        self._refuse_beyond_quota(owner)
+        self.verbs.quota.refuse_beyond(owner)
         repository, config, plan = await self._planned(request)
         deployed = await asyncio.to_thread(self._deployed, config) if request.pipeline else config
         at = self.bus.now()
@@ -144,19 +149,25 @@ class Ingestion:
                 on_full=request.on_full,
                 later=submission.later(plan, deployed),
                 traceparent=telemetry.traceparent(span),
+                tracestate=telemetry.tracestate(span),
                 owner=owner,
-                source=submission.source(request, self.fetching),
+                source=submission.source(request, self.fetching, owner),
             )
             if len(job.model_dump_json()) > LARGEST_JOB:
                 raise OptionsTooLarge
             try:
                 await self._refuse_unknown(job.after)
                 await self.deployment.tune()
-                return await (self._start(job) if job.eligible else self._put_off(job))
+                made = await (self._start(job) if job.eligible else self._put_off(job))
+                telemetry.submitted(span, job.id)
+                return made
             except Refused:  # another orchestrator was asked for this very job, and was faster
                 return await self.show(job.id)
             except LOST as error:
                 raise ServiceUnavailable from error
+
+    def refuse_secret(self, request: SubmitJob, caller: Principal) -> None:
+        submission.refuse_secret(request, caller, self.fetching)
 
     async def check(self, request: SubmitJob) -> None:
         """Refuse what `submit` would refuse now, of the request itself."""
@@ -168,12 +179,12 @@ class Ingestion:
         config = request.pipeline or await asyncio.to_thread(self.deployment.config)
         return repository, config, submission.plan(request, config, self.registry.steps)
 
-    async def plan(self, request: SubmitJob) -> PlanView:
+    async def plan(self, request: SubmitJob, owner: str = "") -> PlanView:
         """What `submit` would make of it."""
         self._connected()
         repository, _, plan = await self._planned(request)
         try:
-            return await self.planner.view(request, repository, plan)
+            return await self.planner.view(request, repository, plan, owner)
         except LOST as error:
             raise ServiceUnavailable from error
 
@@ -195,7 +206,7 @@ class Ingestion:
 
     async def _put_off(self, job: Job) -> JobView:
         """Not in line yet, where it would hold up who comes before it: only its repository's name is bound."""
-        await self.store.join(job.repository, repository_identity.origin(job.repository), None, moved=_gone)
+        await self._join(job, None)
         await self._record(job)
         with suppress(*LOST):
             await self.reconciler.mend(job)
@@ -206,9 +217,7 @@ class Ingestion:
 
     async def _start(self, job: Job) -> JobView:
         """In line first, then the record: an entry without a record is dropped, a record without an entry gets one."""
-        origin = repository_identity.origin(job.repository)
-        entry = QueueEntry(job=job.id, at=job.created_at, priority=job.priority)
-        first = await self.store.join(job.repository, origin, entry, moved=_gone)
+        first = await self._join(job, QueueEntry(job=job.id, at=job.created_at, priority=job.priority))
         slow = self.bus.now() - job.created_at > timedelta(seconds=self.settings.queue_entry_seconds / 2)
         at_once = first and not slow  # a place that was not taken in time may be another's: then look again
         if job.on_full is OnFull.FAIL:
@@ -220,6 +229,15 @@ class Ingestion:
             if not at_once:
                 await self.reconciler.start_next(job.repository.id)  # the one before may have ended in between
         return await self._view(job)
+
+    async def _join(self, job: Job, entry: QueueEntry | None) -> bool:
+        origin = repository_identity.origin(job.repository)
+        try:
+            return await self.store.join(job.repository, origin, entry, moved=_gone)
+        except NameTaken as error:
+            if await self.store.known_to(job.owner, job.repository.id):
+                raise
+            raise NameTaken(job.repository.name) from error
 
     async def _start_or_fail(self, job: Job, *, first: bool) -> JobView:
         """Admitted at once, or refused. One of the steps that begin it is enough: then it has begun."""
@@ -245,7 +263,8 @@ class Ingestion:
     async def _record(self, job: Job) -> None:
         if not await self.store.write(job, 0):
             raise Refused({"description": f"the id {job.id} is taken"})
-        log.info("job.submitted", job_id=job.id, repository=job.repository.name, traceparent=job.traceparent)
+        trace_id = telemetry.trace_id_in(job.traceparent)
+        log.info("job.submitted", job_id=job.id, repository=job.repository.name, trace_id=trace_id)
 
     async def _view(self, job: Job) -> JobView:
         now_it_is = await self.store.read(job.id, fresh=False) or (job, 0)
@@ -260,12 +279,6 @@ class Ingestion:
     async def _refuse_unknown(self, job_ids: tuple[str, ...]) -> None:
         if unknown := [job_id for job_id in job_ids if await self.store.read(job_id, fresh=False) is None]:
             raise UnknownJob(unknown)
-
-    def _refuse_beyond_quota(self, owner: str) -> None:
-        """As far as this process has heard: jobs that come at the same moment may be a few more."""
-        quota = self.settings.unfinished_jobs_per_owner
-        if quota and owner and sum(job.owner == owner for job in self.store.unfinished()) >= quota:
-            raise QuotaExceeded(owner, quota)
 
     def _deployed(self, config: PipelineConfig) -> PipelineConfig:
         """The deployment's pipeline, which knows what builds on a step that a request runs alone."""
@@ -295,8 +308,11 @@ class Ingestion:
         self._connected()
         try:
             page = listing.page(await self.store.all(), query, owner)
-            found = filter(None, map(self.store.remembered, page.ids))
-            return JobList(jobs=tuple([await self.feed.view(*each) for each in found]), next=page.next)
+            jobs: list[JobView] = []
+            async for some in slices(page.ids, VIEWS):
+                found = filter(None, map(self.store.remembered, some))
+                jobs += [await self.feed.view(*each) for each in found]
+            return JobList(jobs=tuple(jobs), next=page.next)
         except LOST as error:
             raise ServiceUnavailable from error
 

@@ -28,7 +28,7 @@ def page(jobs: Iterable[Sketch], query: ListJobs, owner: str | None = None) -> P
     """`owner`: theirs only. None: whoever's. Raises CursorInvalid."""
     sort = query.sort
     after = _decoded(query) if query.cursor else None
-    keys = [key for job in matching(jobs, query.filter, owner) if (key := _key(job, by_end=sort.by_end))]
+    keys = _keys(matching(jobs, query.filter, owner), by_end=sort.by_end)
     if after:
         keys = [key for key in keys if (key < after if sort.descending else key > after)]
     first = (heapq.nlargest if sort.descending else heapq.nsmallest)(query.limit + 1, keys)
@@ -38,24 +38,29 @@ def page(jobs: Iterable[Sketch], query: ListJobs, owner: str | None = None) -> P
 
 
 def matching(jobs: Iterable[Sketch], wanted: JobFilter, owner: str | None = None) -> list[Sketch]:
-    states, place = frozenset(wanted.status), wanted.repository
-    return [
-        job
-        for job in jobs
-        if (owner is None or job.owner == owner)
-        and (not states or job.state in states)
-        and (place is None or place in {job.repository_name, job.repository})
-        and (wanted.step is None or wanted.step in job.steps)
-        and (wanted.priority is None or job.priority is wanted.priority)
-        and (wanted.since is None or job.created_at >= wanted.since)
-        and (wanted.until is None or job.created_at < wanted.until)
-        and (wanted.schedule is None or job.schedule == wanted.schedule)
-    ]
+    """One pass for each thing that is wanted: most lists want one or two, of ten thousand jobs."""
+    found = list(jobs) if owner is None else [job for job in jobs if job.owner == owner]
+    if states := frozenset(wanted.status):
+        found = [job for job in found if job.state in states]
+    if (place := wanted.repository) is not None:
+        found = [job for job in found if place in (job.repository_name, job.repository)]
+    if (step := wanted.step) is not None:
+        found = [job for job in found if step in job.steps]
+    if (priority := wanted.priority) is not None:
+        found = [job for job in found if job.priority is priority]
+    if (since := wanted.since) is not None:
+        found = [job for job in found if job.created_at >= since]
+    if (until := wanted.until) is not None:
+        found = [job for job in found if job.created_at < until]
+    if (schedule := wanted.schedule) is not None:
+        found = [job for job in found if job.schedule == schedule]
+    return found
 
 
-def _key(job: Sketch, *, by_end: bool) -> Key | None:
-    at = job.ended_at if by_end else job.created_at
-    return (at, job.id) if at else None
+def _keys(jobs: list[Sketch], *, by_end: bool) -> list[Key]:
+    if by_end:
+        return [(job.ended_at, job.id) for job in jobs if job.ended_at]
+    return [(job.created_at, job.id) for job in jobs]
 
 
 def _encoded(query: ListJobs, key: Key) -> str:

@@ -91,8 +91,10 @@ def main(before_write: Callable[[str], None] = lambda _: None) -> None:
                 for e in error.errors()
             )
         )
-    telemetry.configure("orchestrator", level=settings.log_level)
+    telemetry.configure("orchestrator", level=settings.log_level, keeps=True)
+    telemetry.lag()
     code = uvloop.run(serve(settings, before_write))
+    telemetry.close(settings.export_seconds)
     sys.stderr.flush()
     os._exit(code)  # threads of libraries must not keep a stopped service alive
 

@@ -13,6 +13,7 @@ from codestory import cancelling, telemetry
 from codestory.bus import LOST, ORCHESTRATOR, Bus, BusLost
 from codestory.graph.health import GraphHealth
 from codestory.graph.settings import GraphSettings
+from codestory.keeping import Keeping
 from codestory.puller import Puller
 from codestory_orchestrator.access.door import Door
 from codestory_orchestrator.access.tickets import Tickets
@@ -35,6 +36,7 @@ from codestory_orchestrator.retention import Retention
 from codestory_orchestrator.scheduling.schedules import Schedules
 from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
+from codestory_orchestrator.snapshot_keeping import SnapshotKeeping
 from codestory_orchestrator.snapshots import Snapshots
 from codestory_orchestrator.store import JobStore
 from codestory_orchestrator.throttling.limits import Limits
@@ -86,7 +88,10 @@ class Orchestrator:
         self.repositories = Repositories(self.store, self.deletions, graph, settings)
         self.reconciler.on_deletions = self.deletions.mend
         self.history = History(bus, self.store, settings)
-        self.operators = Operators(bus, Desk(self.ingestion, self.schedules, self.history), settings)
+        self.keeping = Keeping(bus)
+        keeping = SnapshotKeeping(self.snapshots)
+        desk = Desk(self.ingestion, self.schedules, self.history, self.repositories, keeping)
+        self.operators = Operators(bus, desk, settings)
         self.replicas = Replicas(bus, me, self.deployment.config)
         self.door = Door(settings, Tickets(bus, settings.tickets_seconds))
         self.ingestion.report.access = self.door.check
@@ -96,17 +101,14 @@ class Orchestrator:
         """Connect, declare, then work until cancelled. A bug in any part ends all of them, and so the process."""
         bus = self.bus
         bus.on_reconnect(self._back)
+        telemetry.DEPENDENCY.labels("nats").set_function(lambda: bus.connected)
         await bus.connect()
-        await self._declare()
-        await bus.sync_clock()
-        await self.store.mirror.start()
-        await self.limits.start()
         await self.dispatcher.start()
-        await self.registry.start()
+        epoch = await self._learn()
         await bus.broker.start()
         await self.handlers.start(await Puller(bus, "EVENTS", ORCHESTRATOR).start())
         await self.schedules.start()
-        bus.epoch = await bus.current_epoch()
+        bus.epoch = epoch
         await self.operators.start()
         log.info("orchestrator.ready", namespace=self.settings.namespace, steps=sorted(self.registry.steps))
         async with asyncio.TaskGroup() as group:
@@ -120,6 +122,8 @@ class Orchestrator:
                 self.retention.forget_old,
                 self.snapshots.forget_old,
                 self.fetcher.fetch_due,
+                self.keeping.keep,
+                self.measure,
             ):
                 group.create_task(self._forever(work))
 
@@ -128,15 +132,29 @@ class Orchestrator:
         await self.fetcher.close()
         await self.dispatcher.close()
         await self.deletions.close()
+        with suppress(*LOST):
+            await self.keeping.flush()
         await self.bus.close()
         await self.repositories.close()
         await self.graph.close()
 
-    async def _declare(self) -> None:
+    async def measure(self) -> None:
+        """What it depends on, for who watches its metrics."""
+        telemetry.DEPENDENCY.labels("graph").set(not await self.graph.problem())
+        await asyncio.sleep(self.settings.dependencies_seconds)
+
+    async def _learn(self) -> int:
+        """Declare everything, and hear of all that there is; the epoch. A broker that is slow to answer is asked again:
+        to end this process, and begin anew, would take longer still."""
         while True:
             try:
                 await self.topology.declare()
-                return
+                epoch = await self.bus.current_epoch()
+                await self.bus.sync_clock()
+                await self.store.mirror.start()
+                await self.limits.start()
+                await self.registry.start()
+                return epoch
             except nats.js.errors.BadRequestError:
                 raise  # the server refuses what we ask for: no waiting mends that
             except LOST as error:

@@ -37,6 +37,7 @@ def make(
     on_full: OnFull = OnFull.WAIT,
     later: dict[str, tuple[str, ...]] | None = None,
     traceparent: str = "",
+    tracestate: str = "",
     owner: str = "",
     source: Source | None = None,
 ) -> Job:
@@ -61,6 +62,7 @@ def make(
         on_full=on_full,
         later=later or {},
         traceparent=traceparent,
+        tracestate=tracestate,
     )
 
 
@@ -154,6 +156,7 @@ def command(job: Job, name: str) -> RunStep:
         run=job.run,
         later=job.later.get(name, ()),
         traceparent=job.traceparent,
+        tracestate=job.tracestate,
     )
 
 

@@ -13,6 +13,7 @@ from codestory.contracts.planning import PlannedStep, PlanView, PlanWarning
 from codestory.contracts.plans import StepPlan
 from codestory.files.repository import Kind, RepositoryFiles
 from codestory.step_errors import StepError
+from codestory_orchestrator.errors import NameTaken
 from codestory_orchestrator.feed import Feed
 from codestory_orchestrator.progress import estimates
 from codestory_orchestrator.registry import Registry
@@ -41,7 +42,7 @@ class Planner:
         self.store, self.registry, self.limits, self.feed = store, registry, limits, feed
         self._count_seconds, self._gone = count_seconds, gone
 
-    async def view(self, request: SubmitJob, repository: Repository, plan: Steps) -> PlanView:
+    async def view(self, request: SubmitJob, repository: Repository, plan: Steps, owner: str) -> PlanView:
         """Of what `submit` would plan. Raises what the bus raises."""
         known = self.registry.steps
         names = [step.name for step in plan]
@@ -50,6 +51,7 @@ class Planner:
         counting = asyncio.to_thread(counted, repository.path, plan, known, self._count_seconds)
         queue, (files, size, whole) = await asyncio.gather(self.store.queue(repository.id), counting)
         steps = [planned(step, known[step.name], usual, most.get(step.name, 1), living[step.name]) for step in plan]
+        told = await self.store.known_to(owner, repository.id)
         absent = [step.name for step in steps if not step.workers]
         return PlanView(
             repository=repository,
@@ -60,16 +62,15 @@ class Planner:
             files=files,
             bytes=size,
             counted=whole,
-            warnings=(*_absent(absent), *self._standing(repository, queue)),
+            warnings=(*_absent(absent), *self._standing(repository, queue, told=told)),
         )
 
-    def _standing(self, repository: Repository, queue: RepositoryQueue | None) -> Iterable[PlanWarning]:
+    def _standing(self, repository: Repository, queue: RepositoryQueue | None, *, told: bool) -> Iterable[PlanWarning]:
         if queue is None:
             return
         name, origin = repository.name, repository_identity.origin(repository)
         if queue.origin not in {"", origin} and (queue.entries or not self._gone(queue.origin)):
-            text = f"The name {name!r} belongs to the repository at {queue.origin!r}. Give this one another (--name)."
-            yield PlanWarning(code="name_taken", text=text)
+            yield PlanWarning(code="name_taken", text=str(NameTaken(name, queue.origin if told else "")))
         if queue.deletion:
             text = f"{name} is being deleted: the job would begin once that is done."
             yield PlanWarning(code="repository_deleting", text=text)

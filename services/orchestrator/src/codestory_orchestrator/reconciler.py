@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import nats.js.errors
@@ -13,7 +13,7 @@ from codestory.bus import LONG_AGO, Bus, Stored, attempt_in, encoded
 from codestory.contracts.events import StepCancelled, StepStopped
 from codestory.contracts.jobs import Job, Tombstone
 from codestory.contracts.values import JobState, Verb
-from codestory_orchestrator import control, pipeline
+from codestory_orchestrator import control, pipeline, telling
 from codestory_orchestrator.dispatcher import Dispatcher
 from codestory_orchestrator.errors import JobNotFound, NameTaken
 from codestory_orchestrator.records import TRIES
@@ -21,7 +21,8 @@ from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.scheduling.timers import Timers
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.sketches import Sketch
-from codestory_orchestrator.store import JobStore, QueueEntry, RepositoryQueue
+from codestory_orchestrator.slices import slices
+from codestory_orchestrator.store import JobStore, Line, QueueEntry, RepositoryQueue
 from codestory_orchestrator.topology import Topology
 
 log = telemetry.logger(__name__)
@@ -76,6 +77,7 @@ class Reconciler:
         await self.dispatcher.tend()
         advisories = await self.bus.js.stream_info(self.bus.stream("ADVISORIES"))
         telemetry.DEAD_LETTERS.set(advisories.state.messages)
+        telemetry.lag()
 
     # jobs
 
@@ -86,16 +88,17 @@ class Reconciler:
         if self.on_timers:
             await self.on_timers(timers)
         unfinished = self.store.unfinished()
-        for state in (state for state in JobState if not state.ended):
-            telemetry.JOBS.labels(state).set(sum(job.state is state for job in unfinished))
+        telling.jobs(unfinished)
+        telling.queue(unfinished, priorities, self.bus.now())
         await self._move_all(unfinished, priorities)
         ids = {job.id for job in unfinished}
-        for job in unfinished:
-            lost = any((job.id, step) not in stored for step, _ in job.active)
-            if job.state.ending or lost or (job.state is JobState.SCHEDULED and job.id not in timers):
-                await self._with(job, self.mend)
-            elif job.state is JobState.PENDING and not job.eligible and not ids.issuperset(job.after):
-                await self._with(job, self.release)
+        async for some in slices(unfinished):
+            for job in some:
+                lost = any((job.id, step) not in stored for step, _ in job.active)
+                if job.state.ending or lost or (job.state is JobState.SCHEDULED and job.id not in timers):
+                    await self._with(job, self.mend)
+                elif job.state is JobState.PENDING and not job.eligible and not ids.issuperset(job.after):
+                    await self._with(job, self.release)
 
     async def _with(self, job: Sketch, what: Callable[[Job], Awaitable[object]]) -> None:
         """What is remembered of it decides to act; it may be gone."""
@@ -104,12 +107,15 @@ class Reconciler:
 
     async def _move_all(self, jobs: list[Sketch], stored: dict[tuple[str, str], str]) -> None:
         """What waits under another priority than it should by now: the user changed it, or it has waited long."""
-        wrong = [
-            (since or LONG_AGO, job, step)
-            for job in jobs
-            for step, since in job.active
-            if (job.id, step) in stored and stored[job.id, step] != self.dispatcher.aged(job.priority, since)
-        ]
+        wrong: list[tuple[datetime, Sketch, str]] = []
+        at, age = self.bus.now(), self.settings.priority_age_seconds
+        async for some in slices(jobs):
+            wrong += [
+                (since or LONG_AGO, job, step)
+                for job in some
+                for step, since in job.active
+                if (job.id, step) in stored and stored[job.id, step] != control.aged(job.priority, since, at, age)
+            ]
         for _, job, step in sorted(wrong, key=lambda entry: entry[0])[:MOVES]:
             await self._with(job, partial(self.move, step=step))
 
@@ -120,10 +126,11 @@ class Reconciler:
         for subject in await self.bus.subjects("READY", self.bus.subject("sched.>")):
             *_, job_id, step = subject.split(".")
             stored.add((job_id, step))
-        for subject in await self.bus.subjects("READY", self.bus.subject("ready.>")):
-            *_, priority, step, job_id = subject.split(".")
-            stored.add((job_id, step))
-            priorities[job_id, step] = priority
+        async for some in slices(await self.bus.subjects("READY", self.bus.subject("ready.>"))):
+            for subject in some:
+                *_, priority, step, job_id = subject.split(".")
+                stored.add((job_id, step))
+                priorities[job_id, step] = priority
         for subject in await self.bus.subjects("RUN", self.bus.subject("run.>")):
             *_, step, job_id = subject.split(".")
             stored.add((job_id, step))
@@ -265,15 +272,17 @@ class Reconciler:
                 return
 
     async def _mend_queues(self) -> None:
-        queues = self.store.remembered_queues()
+        lines = dict(self.store.lines())
         unfinished = {job.id: job for job in self.store.unfinished()}
-        for repository_id, queue in queues.items():
-            if queue.entries and not _in_order(queue, unfinished):
-                await self._mend_queue(repository_id)
-        for job in unfinished.values():
-            queue = queues.get(job.repository)
-            if job.eligible and (queue is None or not queue.holds(job.id, job.run)):
-                await self._with(job, self._stand_in_line)
+        async for some in slices(lines.items()):
+            for repository_id, line in some:
+                if line.entries and not _in_order(line, unfinished):
+                    await self._mend_queue(repository_id)
+        async for some in slices(unfinished.values()):
+            for job in some:
+                line = lines.get(job.repository)
+                if job.eligible and (line is None or not line.holds(job.id, job.run)):
+                    await self._with(job, self._stand_in_line)
 
     async def _mend_queue(self, repository_id: str) -> None:
         """Drop who has ended, and who stood in line but was never recorded; then begin the first."""
@@ -322,10 +331,9 @@ class Reconciler:
         log.warning("bus.restored", epoch=epoch)
 
 
-def _in_order(queue: RepositoryQueue, unfinished: dict[str, Sketch]) -> bool:
+def _in_order(line: Line, unfinished: dict[str, Sketch]) -> bool:
     """As far as this process has heard: who stands in line has a record and has not ended, and the first has begun."""
-    return unfinished[queue.jobs[0]].begun if all(_stands(entry, unfinished) for entry in queue.entries) else False
-
-
-def _stands(entry: QueueEntry, unfinished: dict[str, Sketch]) -> bool:
-    return entry.job in unfinished and unfinished[entry.job].run == entry.run
+    jobs = [unfinished.get(job) for job, _ in line.entries]
+    first = jobs[0]
+    stand = all(job is not None and job.run == run for job, (_, run) in zip(jobs, line.entries, strict=True))
+    return stand and first is not None and first.begun

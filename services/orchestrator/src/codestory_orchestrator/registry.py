@@ -27,6 +27,7 @@ class Registry:
         self._changed = asyncio.Event()
         self._mirror = Mirror(bus, "steps", lambda _: self._changed.set())
         self._living: Counter[str] = Counter()
+        self._listens = False
         #: Until when `_living` is good enough to admit by.
         self._living_until = 0.0
         #: Since when, by our own clock, no worker of a step has been seen to live.
@@ -37,8 +38,11 @@ class Registry:
         return dict(self._known)
 
     async def start(self) -> None:
-        await self.bus.nc.subscribe(self.bus.subject("live", "workers", ">"), cb=self._heard_of_worker)
-        await self.bus.nc.subscribe(self.bus.subject("gone", "*", "*"), cb=self._heard_of_end)
+        """What was interrupted may be begun again."""
+        if not self._listens:
+            await self.bus.nc.subscribe(self.bus.subject("live", "workers", ">"), cb=self._heard_of_worker)
+            await self.bus.nc.subscribe(self.bus.subject("gone", "*", "*"), cb=self._heard_of_end)
+            self._listens = True
         await self._mirror.start()
         await self.update()
 

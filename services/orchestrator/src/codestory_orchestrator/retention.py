@@ -35,7 +35,7 @@ class Retention:
             return False
         await self.bus.purge("KV_cancel", self.bus.key("cancel", job_id))
         await self.bus.purge("EVENTS", self.bus.subject("evt", job_id, ">"), self.bus.subject("progress", job_id, ">"))
-        await self.bus.purge("LOGS", self.bus.subject("log", job_id, ">"))
+        await self.bus.purge("LOGS", self.bus.subject("log", job_id, ">"), self.bus.subject("span", job_id, ">"))
         log.info("job.forgotten", job_id=job_id)
         return True
 

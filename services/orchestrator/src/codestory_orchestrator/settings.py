@@ -24,6 +24,9 @@ class OrchestratorSettings(AccessSettings, BusSettings):
     repository_roots: tuple[Path, ...] = ()
     #: Steps admitted at once, over all jobs. Taken when the stream is made and when this changes; set live it stays.
     resource_max_tokens: int = Field(default=4, ge=1, le=100_000)
+    #: On how many servers of a NATS cluster each stream and bucket lies: 3, or 5, in a cluster. Raised when this is, and
+    #: never lowered.
+    nats_replicas: int = Field(default=1, ge=1, le=5)
     #: The reconciler's round: what was lost between two lines is sent again.
     reconcile_seconds: float = 5.0
     #: The dispatcher's fallback when no bell rings.
@@ -59,6 +62,10 @@ class OrchestratorSettings(AccessSettings, BusSettings):
     history_batch_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
     #: For whoever follows it is looked so often, even if nothing says that there is more.
     history_poll_seconds: float = Field(default=2.0, gt=0)
+    #: Of the trace of one job so many spans are told.
+    trace_spans: int = Field(default=2000, ge=1, le=20_000)
+    #: How often the services that this one depends on are looked at, for its metrics.
+    dependencies_seconds: float = Field(default=5.0, gt=0)
     #: What the store of uploaded and fetched repositories keeps. One that no job has asked for in so long goes, unless
     #: a job that has not ended needs it.
     snapshots_max_age_seconds: float = Field(default=7 * 86_400, gt=0)

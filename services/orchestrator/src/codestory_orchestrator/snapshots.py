@@ -85,18 +85,19 @@ class Snapshots:
         return _view(kept), new
 
     async def _require(self, manifest: Manifest) -> None:
-        """All parts are there, and stay: those that might expire soon count as new from now on."""
+        """All parts are there, and stay until the manifest is there: they count as new from now on."""
         missing: list[str] = []
         for sha256 in dict.fromkeys(manifest.parts):
             kept = await self.store.find(SnapshotKind.PART, sha256)
-            if kept is None or not await self._touch(kept):
+            if kept is None or not await self._touch(kept, always=True):
                 missing.append(sha256)
         if missing:
             raise PartsMissing(missing)
 
-    async def _touch(self, kept: Kept) -> bool:
-        """False: it has gone at this moment."""
-        if kept.at > self._expiry(self.settings.snapshots_max_age_seconds / 2) or await self.store.touch(kept):
+    async def _touch(self, kept: Kept, *, always: bool = False) -> bool:
+        """Unless it would stay for long anyway. False: it has gone at this moment."""
+        stays = kept.at > self._expiry(self.settings.snapshots_max_age_seconds / 2)
+        if (stays and not always) or await self.store.touch(kept):
             return True
         again = await self.store.find(kept.kind, kept.sha256)  # somebody else may have touched it
         return again is not None
@@ -145,14 +146,10 @@ class Snapshots:
     async def sweep(self) -> None:
         old = self._expiry(self.settings.snapshots_max_age_seconds)
         for kept in await self.store.all():
-            if kept.kind is SnapshotKind.SNAPSHOT and kept.at < old and kept.sha256 not in self._needed():
+            if kept.kind is SnapshotKind.SNAPSHOT and kept.at < old and kept.sha256 not in self.needed():
                 await self._remove(kept)
         now = await self.store.all()  # anew: a manifest that came meanwhile found its parts and made them new
-        used: set[str] = set()
-        for kept in now:
-            if kept.kind is SnapshotKind.SNAPSHOT:
-                with suppress(Spoiled):
-                    used.update((await self.store.manifest(kept)).parts)
+        used = await self.parts_of(now)
         for kept in now:
             if kept.kind is SnapshotKind.PART and kept.at < old and kept.sha256 not in used:
                 await self._remove(kept)
@@ -163,13 +160,22 @@ class Snapshots:
         if await self.store.remove(kept):
             log.info("snapshot.forgotten", kind=kept.kind, sha256=kept.sha256)
 
-    def _needed(self) -> set[str]:
-        """The snapshots of jobs that have not ended, as far as this process has heard."""
-        return {
-            snapshot_id(job.repository.path)
-            for key, (_, data) in self.jobs.mirror.entries.items()
-            if is_job(key) and _NAMED in data and (job := load(data)) and not job.state.ended
-        }
+    async def parts_of(self, snapshots: list[Kept]) -> set[str]:
+        """What is needed of the parts."""
+        used: set[str] = set()
+        for kept in snapshots:
+            if kept.kind is SnapshotKind.SNAPSHOT:
+                with suppress(Spoiled):
+                    used.update((await self.store.manifest(kept)).parts)
+        return used
+
+    def needed(self) -> dict[str, list[str]]:
+        """The snapshots of jobs that have not ended, with these jobs, as far as this process has heard."""
+        found: dict[str, list[str]] = {}
+        for key, (_, data) in self.jobs.mirror.entries.items():
+            if is_job(key) and _NAMED in data and (job := load(data)) and not job.state.ended:
+                found.setdefault(snapshot_id(job.repository.path), []).append(job.id)
+        return found
 
     def _expiry(self, seconds: float) -> datetime:
         return self.bus.now() - timedelta(seconds=seconds)

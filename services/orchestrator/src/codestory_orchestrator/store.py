@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -75,6 +76,18 @@ class RepositoryQueue(Value):
         return self.model_copy(update={"entries": entries})
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Of a repository's queue what is looked at in every round."""
+
+    #: Each job, and which of its runs stands there.
+    entries: tuple[tuple[str, int], ...]
+    deletion: Deletion | None = None
+
+    def holds(self, job: str, run: int) -> bool:
+        return any(entry == job and its >= run for entry, its in self.entries)
+
+
 def _rank(entry: QueueEntry, at: datetime, age_seconds: float) -> int:
     return RANKS.index(control.aged(entry.priority, entry.at, at, age_seconds))
 
@@ -89,6 +102,8 @@ class JobStore:
         self._records = Records(bus, self.mirror)
         self._sketches: dict[str, Sketch] = {}
         self._unsketched = set[str]()  # jobs that have changed since they were sketched
+        self._lines: dict[str, Line] = {}  # by repository; of those in which nobody stands and which stay, none
+        self._unread = set[str]()  # queues that have changed since
         self._parsed = OrderedDict[str, tuple[bytes, Job]]()  # what was read last, with its text
         #: Told of a job that has ended, at least once for each run.
         self.on_ended: Callable[[Job], None] = lambda _: None
@@ -97,6 +112,8 @@ class JobStore:
     def _changed(self, key: str) -> None:
         if is_job(key):
             self._unsketched.add(key)
+        elif key.startswith(QUEUE):
+            self._unread.add(key)
         entry = self.mirror.get(key)
         if entry and COMES_AFTER in entry[1] and is_job(key) and (job := load(entry[1])):
             for name in job.after:
@@ -174,6 +191,10 @@ class JobStore:
         """Of every job that had been recorded when this was called, by whichever orchestrator."""
         await self.mirror.catch_up()
         return self._all()
+
+    async def known_to(self, owner: str, repository_id: str) -> bool:
+        """Whether they may hear where a repository lies: a job of theirs is on it. Without an owner: everybody may."""
+        return not owner or any(job.owner == owner and job.repository == repository_id for job in await self.all())
 
     def remembered(self, job_id: str) -> tuple[Job, int] | None:
         """The record and its revision, as far as this process has heard."""
@@ -289,22 +310,27 @@ class JobStore:
 
     def waits_for(self, job: Job) -> tuple[str, ...]:
         """The jobs that stand before this one in its repository's queue, as far as this process has heard."""
-        queue = self.remembered_queue(job.repository.id)
-        if job.state is not JobState.PENDING or queue is None or job.id not in queue.jobs:
-            return ()
-        return tuple(queue.jobs[: queue.jobs.index(job.id)])
+        line = self.lines().get(job.repository.id) if job.state is JobState.PENDING else None
+        jobs = [name for name, _ in line.entries] if line else []
+        return tuple(jobs[: jobs.index(job.id)]) if job.id in jobs else ()
 
     def remembered_queue(self, repository_id: str) -> RepositoryQueue | None:
         found = self.mirror.get(QUEUE + repository_id)
         return RepositoryQueue.model_validate_json(found[1]) if found else None
 
-    def remembered_queues(self) -> dict[str, RepositoryQueue]:
-        """Those in which somebody stands."""
-        return {
-            key.removeprefix(QUEUE): RepositoryQueue.model_validate_json(value)
-            for key, (_, value) in self.mirror.entries.items()
-            if key.startswith(QUEUE) and b'"entries"' in value
-        }
+    def lines(self) -> dict[str, Line]:
+        """Where somebody stands, or which is being deleted, by repository, as far as this process has heard. Only what
+        has changed is parsed: of ten thousand repositories, hardly any has."""
+        while self._unread:
+            key = self._unread.pop()
+            entry, repository_id = self.mirror.get(key), key.removeprefix(QUEUE)
+            queue = RepositoryQueue.model_validate_json(entry[1]) if entry else None
+            if queue and (queue.entries or queue.deletion):
+                places = tuple((each.job, each.run) for each in queue.entries)
+                self._lines[repository_id] = Line(places, queue.deletion)
+            else:
+                self._lines.pop(repository_id, None)
+        return self._lines
 
     def bindings(self) -> dict[str, RepositoryQueue]:
         """Every repository whose name is bound, by id, as far as this process has heard."""
@@ -316,12 +342,7 @@ class JobStore:
 
     def deletions(self) -> dict[str, Deletion]:
         """Those that are being deleted, by id, as far as this process has heard."""
-        return {
-            key.removeprefix(QUEUE): queue.deletion
-            for key, (_, value) in self.mirror.entries.items()
-            if key.startswith(QUEUE) and b'"deletion"' in value
-            if (queue := RepositoryQueue.model_validate_json(value)).deletion
-        }
+        return {repository_id: line.deletion for repository_id, line in self.lines().items() if line.deletion}
 
     async def _queue(self, repository_id: str, *, fresh: bool = True) -> tuple[int, RepositoryQueue | None]:
         if not fresh:
@@ -341,6 +362,7 @@ class JobStore:
             with suppress(Refused):
                 await self.bus.publish(self.bus.key("jobs", key), data, after=0, what="restored")
         self._sketches.clear()
+        self._lines.clear()
         self.mirror.forget()  # only now: until all is back, what we remember is all there is
         await self.mirror.list()
 

@@ -14,6 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from codestory import repository_identity
+from codestory.contracts.access import Principal
 from codestory.contracts.api import RetryJob, StepInfo, SubmitJob
 from codestory.contracts.jobs import Job, Repository, Source
 from codestory.contracts.plans import Options, PipelineConfig, StepPlan
@@ -55,21 +56,31 @@ def allowed(path: Path, roots: tuple[Path, ...]) -> Path:
     return real
 
 
-def source(request: SubmitJob, settings: FetchSettings) -> Source | None:
-    """Where the repository is to be fetched from; None: it is at hand."""
+def source(request: SubmitJob, settings: FetchSettings, owner: str | None = None) -> Source | None:
+    """Where the repository is to be fetched from; None: it is at hand. `owner`: whose job it will be."""
     named = request.repository
     if snapshot_id(named) or not repository_identity.is_elsewhere(named):
-        if request.ref or request.credential:
-            raise RepositoryRefused("`ref` and `credential` belong to a git address, and this repository has none.")
+        if request.ref or request.credential or request.submodules:
+            raise RepositoryRefused(
+                "`ref`, `credential` and `submodules` belong to a git address, and this repository has none."
+            )
         return None
     try:
         address = addresses.parse(named)
-        addresses.check(address, request.ref or "", request.credential or "", settings)
+        wanted = addresses.Wanted(address, request.ref or "", request.credential or "", request.submodules)
+        addresses.check(wanted, settings, owner=owner)
     except addresses.BadGitAddress as error:
         raise RepositoryRefused(f"The git address {error}.") from error
     if request.on_full is OnFull.FAIL:
         raise RepositoryRefused("A repository that is to be fetched cannot start at once: leave out `on_full`.")
-    return Source(url=address.url, ref=request.ref or "", credential=request.credential or "")
+    return Source(url=address.url, ref=wanted.ref, credential=wanted.credential, submodules=wanted.submodules)
+
+
+def refuse_secret(request: SubmitJob, caller: Principal, settings: FetchSettings) -> None:
+    """Raise RepositoryRefused for a secret that is not for whoever asks."""
+    known = settings.git_credentials.get(request.credential or "")
+    if known and not (caller.role.may(known.role) and known.serves(caller.owner)):
+        raise RepositoryRefused(f"The git address {addresses.not_for_you(request.credential or '')}.")
 
 
 def elsewhere(source: Source, name: str | None) -> Repository:

@@ -7,6 +7,7 @@ import httpx
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from codestory.contracts.access import Principal, Role
 from codestory.contracts.api import (
     ChangeJob,
     ChangeResourceLimits,
@@ -66,6 +67,8 @@ class ScriptedIngestion:
         self.asked: list[SubmitJob] = []
         #: By each submission: the id that was wished for, and the owner.
         self.named: list[tuple[str, str]] = []
+        #: By each submission that is looked at: the secret that it names, and the role of who asks.
+        self.secrets: list[tuple[str | None, Role]] = []
         #: Of jobs; JOB is nobody's.
         self.whose: dict[str, str] = {}
         #: Whose alone was asked for.
@@ -92,6 +95,11 @@ class ScriptedIngestion:
         self.keys.append(key)
         self.named.append((job_id, owner))
         return self._answer(view())
+
+    def refuse_secret(self, request: SubmitJob, caller: Principal) -> None:
+        self.secrets.append((request.credential, caller.role))
+        if request.credential:
+            self._answer(None)
 
     async def owner(self, job_id: str) -> str | None:
         return self.whose.get(job_id, "" if job_id == JOB else None)
@@ -179,7 +187,8 @@ class ScriptedIngestion:
     async def resource_status(self) -> ResourceStatus:
         return self._answer(ResourceStatus(available_tokens=3, max_tokens=4))
 
-    async def plan(self, request: SubmitJob) -> PlanView:
+    async def plan(self, request: SubmitJob, owner: str = "") -> PlanView:
+        del owner
         self.asked.append(request)
         return self._answer(PlanView(repository=view().repository, steps=(PlannedStep(name="scan"),)))
 

@@ -101,7 +101,7 @@ class Topology:
             ),
             api.StreamConfig(
                 name=bus.stream("LOGS"),
-                subjects=[bus.subject("log.>")],
+                subjects=[bus.subject("log.>"), bus.subject("span.>")],
                 max_age=settings.logs_max_age_seconds,
                 max_bytes=settings.logs_max_bytes,
                 republish=api.RePublish(src=bus.subject("log.>"), dest=bus.subject("live.log.>"), headers_only=True),
@@ -120,11 +120,11 @@ class Topology:
             if wished.name == self.bus.stream("RUN"):
                 live = self.limits.made_with(TOKENS, wished.max_msgs)
                 wished = wished.evolve(max_msgs=live.value if live else wished.max_msgs)
-            await self.bus.js.add_stream(wished)
+            await self.bus.js.add_stream(wished.evolve(num_replicas=self.settings.nats_replicas))
             return
         changes: dict[str, Any] = {
             f: getattr(wished, f) for f in COMPARED if _differs(getattr(wished, f), getattr(now, f))
-        }
+        } | self._more_replicas(now)
         if _setting_changed(wished, now):
             changes |= {"max_msgs": wished.max_msgs, "metadata": (now.metadata or {}) | (wished.metadata or {})}
         if changes:
@@ -136,22 +136,38 @@ class Topology:
         name = self.bus.stream(bucket)
         try:
             now = (await self.bus.js.stream_info(f"KV_{name}")).config
-            if ttl and now.max_age != ttl:
-                await self.bus.js.update_stream(now.evolve(max_age=ttl, duplicate_window=min(ttl, DEDUPLICATION)))
         except nats.js.errors.NotFoundError:
             live = api.RePublish(src=f"$KV.{name}.>", dest=self.bus.subject("live", bucket, ">"))
-            await self.bus.js.create_key_value(api.KeyValueConfig(bucket=name, history=1, republish=live, ttl=ttl))
+            replicas = self.settings.nats_replicas
+            await self.bus.js.create_key_value(
+                api.KeyValueConfig(bucket=name, history=1, republish=live, ttl=ttl, replicas=replicas)
+            )
+            return
+        changes = self._more_replicas(now)
+        if ttl and now.max_age != ttl:
+            changes |= {"max_age": ttl, "duplicate_window": min(ttl, DEDUPLICATION)}
+        if changes:
+            await self.bus.js.update_stream(now.evolve(**changes))
 
     async def _object_store(self, name: str, *, max_age: float, max_bytes: int) -> None:
         bucket = self.bus.stream(name)
         try:
             now = (await self.bus.js.stream_info(f"OBJ_{bucket}")).config
         except nats.js.errors.NotFoundError:
-            wished = api.ObjectStoreConfig(bucket=bucket, ttl=max_age, max_bytes=max_bytes)
+            replicas = self.settings.nats_replicas
+            wished = api.ObjectStoreConfig(bucket=bucket, ttl=max_age, max_bytes=max_bytes, replicas=replicas)
             await self.bus.js.create_object_store(bucket, wished)
             return
+        changes = self._more_replicas(now)
         if (now.max_age, now.max_bytes) != (max_age, max_bytes):
-            await self.bus.js.update_stream(now.evolve(max_age=max_age, max_bytes=max_bytes))
+            changes |= {"max_age": max_age, "max_bytes": max_bytes}
+        if changes:
+            await self.bus.js.update_stream(now.evolve(**changes))
+
+    def _more_replicas(self, now: api.StreamConfig) -> dict[str, Any]:
+        """Fewer than there are would be an operator's decision undone, or a server's loss made worse."""
+        replicas = self.settings.nats_replicas
+        return {"num_replicas": replicas} if replicas > (now.num_replicas or 1) else {}
 
     async def _consumer(self, stream: str, name: str, subjects: list[str], *, limit: int | None) -> None:
         wished = api.ConsumerConfig(

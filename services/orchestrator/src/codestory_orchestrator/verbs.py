@@ -11,6 +11,7 @@ from codestory.contracts.api import ChangeJob, RetryJob
 from codestory.contracts.jobs import Job
 from codestory_orchestrator import control, submission
 from codestory_orchestrator.errors import JobConflict, OptionsTooLarge, ServiceUnavailable
+from codestory_orchestrator.quota import Quota
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.registry import Registry
 from codestory_orchestrator.settings import OrchestratorSettings
@@ -30,7 +31,7 @@ class Verbs:
         self, bus: Bus, store: JobStore, registry: Registry, reconciler: Reconciler, settings: OrchestratorSettings
     ) -> None:
         self.bus, self.store, self.registry, self.reconciler = bus, store, registry, reconciler
-        self.settings = settings
+        self.settings, self.quota = settings, Quota(store, settings.unfinished_jobs_per_owner)
         #: Whether what was fetched for a job is not kept any more. Set by who keeps it.
         self.snapshot_gone: Callable[[str], Awaitable[bool]] = _never
 
@@ -85,7 +86,7 @@ class Verbs:
                 await self.reconciler.reprioritise(job, step)
 
     async def _refetching(self, job_id: str, how: Callable[[Job], Job]) -> Callable[[Job], Job]:
-        """`how`, and its repository is fetched again if need be."""
+        """`how`, within the quota; and its repository is fetched again if need be."""
         try:
             gone = await self.snapshot_gone(job_id)
         except LOST as error:
@@ -93,6 +94,7 @@ class Verbs:
 
         def again(job: Job) -> Job:
             after = how(job)
+            self.quota.refuse_again(job, after)
             return control.lost_snapshot(after) if gone and after.run > job.run else after
 
         return again

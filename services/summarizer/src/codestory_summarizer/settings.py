@@ -66,5 +66,10 @@ class SummarizerSettings(BaseSettings):
     llm_reasoning_effort: str = Field(default="", pattern=r"^[a-z]{0,20}$")
     #: What such a model may think, in tokens, beside its answer.
     llm_reasoning_tokens: int = Field(default=4000, ge=0)
+    #: What a million tokens cost, in whatever currency, for the metric llm_spend. 0: it is not told.
+    llm_price_input: float = Field(default=0, ge=0)
+    #: Of the input, those that the endpoint had cached.
+    llm_price_cached: float = Field(default=0, ge=0)
+    llm_price_output: float = Field(default=0, ge=0)
     #: Code and key may cross a network unencrypted. Loopback may always be plain http.
     llm_allow_http: bool = False

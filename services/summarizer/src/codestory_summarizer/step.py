@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from codestory import redaction
+from codestory import redaction, telemetry
 from codestory.graph import Label, RelationshipType
 from codestory.steps import PipelineStep, StepContext, StepResult
 from codestory_summarizer import keys, order, providers, reading, stored
@@ -88,12 +88,16 @@ class _Run:
         structure = await reading.read(ctx.graph)
         subjects = self._subjects(structure)
         subjects.look(lambda done, total, path: ctx.progress(done, total, "files", path, phase="reading files"))
-        strengths = [{other.at: reading.STRENGTHS[other.relation] for other in uses} for uses in structure.dependencies]
+        with telemetry.part(telemetry.ORDER):
+            strengths = [
+                {other.at: reading.STRENGTHS[other.relation] for other in uses} for uses in structure.dependencies
+            ]
+            ordered = order.loosened(strengths, keys.MAX_SHARED_CYCLE)
         work = Work(
             repository=ctx.repository.id,
             structure=structure,
             subjects=subjects,
-            order=order.loosened(strengths, keys.MAX_SHARED_CYCLE),
+            order=ordered,
             provider=self._provider,
             provider_name=ctx.options.provider,
             redact=self._redact,
@@ -184,6 +188,7 @@ class _Run:
         redacted = redaction.redact(text)
         if redacted:
             self._redacted.update(redacted.counts)
+            telemetry.redacted(redacted.counts)
         return redacted.text
 
 

@@ -17,6 +17,7 @@ from codestory.client import (
     Unavailable,
     UnexpectedAnswer,
 )
+from codestory.containers.errors import ContainersError, EngineUnavailable, NotInContainers, PortTaken, Unhealthy
 from codestory.local.errors import AnotherVersion, BadSetting, LocalError, NoSuchLog, StateNewer
 from codestory.nats_users import NatsUsersError
 from codestory.pipeline_file import PipelineFileError
@@ -38,6 +39,11 @@ EXITS: tuple[tuple[type[Exception], Exit], ...] = (
     (StateNewer, Exit.BAD_USE),
     (NoSuchLog, Exit.BAD_USE),
     (LocalError, Exit.UNREACHABLE),
+    (EngineUnavailable, Exit.UNREACHABLE),
+    (NotInContainers, Exit.UNREACHABLE),
+    (PortTaken, Exit.UNREACHABLE),
+    (Unhealthy, Exit.UNREACHABLE),
+    (ContainersError, Exit.BAD_USE),
 )
 
 #: What to do about a 401.

@@ -27,7 +27,27 @@ Credential = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Of a git address: the secret at the service that opens it."),
 ]
+Submodules = Annotated[
+    bool, typer.Option("--submodules", help="Of a git address: its submodules too, if the service fetches any.")
+]
 Upload = Annotated[bool, typer.Option("--upload", help="Send the files to the service, which cannot read this folder.")]
+AutoMount = Annotated[
+    bool,
+    typer.Option(
+        "--auto-mount/--no-auto-mount",
+        help="Have a service in containers on this machine see the folder: it is mounted there if it must be.",
+    ),
+]
+PathPrefix = Annotated[
+    str,
+    typer.Option(metavar="FOLDER", help="Below which the containers see what is mounted. Otherwise /repositories."),
+]
+Container = Annotated[
+    str, typer.Option(metavar="NAME", help="The orchestrator's container, if its address does not tell which it is.")
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="When the containers are at fault, print all that can be known of them.")
+]
 JobPriority = Annotated[Priority, typer.Option(help="Which jobs go first.")]
 Option = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="For every step that has this option.")]
 StepOption = Annotated[list[str] | None, typer.Option(metavar="STEP.KEY=VALUE", help="For one step.")]

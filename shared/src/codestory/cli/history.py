@@ -17,7 +17,7 @@ from codestory.cli.text import plain
 from codestory.contracts.history import JobEvent, LogLine
 
 #: Fields of a log line that say nothing which a person does not see anyway.
-UNSHOWN = frozenset({"time", "line", "trace_id", "service", "job_id", "worker"})
+UNSHOWN = frozenset({"time", "line", "trace_id", "span_id", "service", "job_id", "worker"})
 #: Of an event: what a person wants to know of it, where it has it.
 SHOWN = ("reason", "message", "state", "run", "worker")
 #: Of one value.
@@ -41,12 +41,14 @@ def events(job: flags.Job, follow: Follow = False, from_seq: FromSeq = 0, as_jso
 def logs(
     job: flags.Job, follow: Follow = False, step: Step = None, from_seq: FromSeq = 0, as_json: Lines = False
 ) -> None:
-    """List what the steps of a job wrote. With -f also what they write."""
+    """List what steps, their hosts and the orchestrator wrote about a job. With -f also what they write."""
     with reach.running() as client:
         found = arguments.find_job(client, job).id
         printed = _print(client.logs(found, step, from_seq=from_seq, follow=follow), log_line, as_json=as_json)
     if not printed:
-        err().print("Its steps have written no line, or none that is kept. What they did: codestory ingest events")
+        err().print(
+            "No service has written a line about it, or none that is kept. What happened: codestory ingest events"
+        )
 
 
 def _print(items: Generator[Item], shown: Callable[[Item], str], *, as_json: bool) -> int:
@@ -83,7 +85,8 @@ def log_line(told: LogLine) -> str:
     line = told.fields.get("line")
     said = plain(line) if isinstance(line, str) else plain(told.event)
     fields = " ".join(f"{plain(name)}={_value(value)}" for name, value in told.fields.items() if name not in UNSHOWN)
-    return _row(f"{told.at.astimezone():%H:%M:%S}", plain(told.step), plain(told.level), said, fields)
+    step = plain(told.step) or "the job"
+    return _row(f"{told.at.astimezone():%H:%M:%S}", step, plain(told.level), said, fields)
 
 
 def _row(at: str, step: str, kind: str, *rest: str) -> str:

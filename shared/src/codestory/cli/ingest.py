@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from codestory import pipeline_file
 from codestory.cli import (
     arguments,
     completion,
@@ -16,12 +15,15 @@ from codestory.cli import (
     history,
     listing,
     moments,
+    mount,
+    mounts,
     reach,
     render,
     schedules,
     uploads,
 )
 from codestory.cli import dry_run as dry_run_of
+from codestory.cli import trace as trace_of
 from codestory.cli.exits import BadUse
 from codestory.cli.screen import err, out, write_json
 from codestory.cli.text import plain
@@ -44,6 +46,7 @@ def start(
     upload: flags.Upload = False,
     ref: flags.Ref = None,
     credential: flags.Credential = None,
+    submodules: flags.Submodules = False,
     name: flags.Name = None,
     steps: flags.Steps = "",
     mode: Annotated[Mode, typer.Option(help="update: compute only what has changed since the last time.")] = Mode.FULL,
@@ -60,6 +63,10 @@ def start(
     when: flags.JobWhen = When.SUCCESS,
     on_full: flags.JobOnFull = OnFull.WAIT,
     dry_run: flags.DryRun = False,
+    auto_mount: flags.AutoMount = True,
+    path_prefix: flags.PathPrefix = "",
+    container: flags.Container = "",
+    debug: flags.Debug = False,
     wait: flags.Wait = None,
     as_json: flags.AsJson = False,
 ) -> None:
@@ -75,6 +82,7 @@ def start(
         screen,
         ref=ref,
         credential=credential,
+        submodules=submodules,
         name=name,
         steps=steps,
         mode=Mode.UPDATE if update else mode,
@@ -89,10 +97,11 @@ def start(
         when=when,
         on_full=on_full,
     )
+    how = mounts.How(auto_mount, path_prefix, container, debug)
     if dry_run:
-        _plan(request, config, screen, as_json=as_json)
+        _plan(request, config, screen, how=how, as_json=as_json)
         return
-    _begin(request, config, screen, upload=upload, wait=wait, as_json=as_json)
+    _begin(request, config, screen, how=how, upload=upload, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -102,12 +111,17 @@ def update(
     upload: flags.Upload = False,
     ref: flags.Ref = None,
     credential: flags.Credential = None,
+    submodules: flags.Submodules = False,
     name: flags.Name = None,
     steps: flags.Steps = "",
     priority: flags.JobPriority = Priority.DEFAULT,
     option: flags.Option = None,
     step_option: flags.StepOption = None,
     config: flags.Config = None,
+    auto_mount: flags.AutoMount = True,
+    path_prefix: flags.PathPrefix = "",
+    container: flags.Container = "",
+    debug: flags.Debug = False,
     wait: flags.Wait = None,
     as_json: flags.AsJson = False,
 ) -> None:
@@ -119,6 +133,7 @@ def update(
         screen,
         ref=ref,
         credential=credential,
+        submodules=submodules,
         name=name,
         steps=steps,
         mode=Mode.UPDATE,
@@ -126,7 +141,8 @@ def update(
         option=option,
         step_option=step_option,
     )
-    _begin(request, config, screen, upload=upload, wait=wait, as_json=as_json)
+    how = mounts.How(auto_mount, path_prefix, container, debug)
+    _begin(request, config, screen, how=how, upload=upload, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -141,6 +157,7 @@ def schedule(
     paused: Annotated[bool, typer.Option("--paused", help="Make no jobs yet.")] = False,
     ref: flags.Ref = None,
     credential: flags.Credential = None,
+    submodules: flags.Submodules = False,
     name: flags.Name = None,
     steps: flags.Steps = "",
     mode: Annotated[Mode, typer.Option(help="update: compute only what has changed since the last time.")] = Mode.FULL,
@@ -151,6 +168,10 @@ def schedule(
     config: flags.Config = None,
     dependency: flags.Dependency = None,
     resource: flags.Resource = None,
+    auto_mount: flags.AutoMount = True,
+    path_prefix: flags.PathPrefix = "",
+    container: flags.Container = "",
+    debug: flags.Debug = False,
     as_json: flags.AsJson = False,
 ) -> None:
     """Ingest a repository again and again. See: codestory ingest schedules"""
@@ -161,6 +182,7 @@ def schedule(
         screen,
         ref=ref,
         credential=credential,
+        submodules=submodules,
         name=name,
         steps=steps,
         mode=Mode.UPDATE if update else mode,
@@ -171,8 +193,12 @@ def schedule(
         resource=resource,
     )
     request = arguments.checked(CreateSchedule, job=job, cron=cron, time_zone=time_zone, title=title, paused=paused)
+    how = mounts.How(auto_mount, path_prefix, container, debug)
     with reach.running_or_started(_config(config), screen) as client:
-        made = reach.with_new_steps(lambda: client.create_schedule(request), screen)
+        seen, why = mounts.place(job.repository, how, screen)
+        request = request.model_copy(update={"job": job.model_copy(update={"repository": seen})})
+        with mounts.explained(why):
+            made = reach.with_new_steps(lambda: client.create_schedule(request), screen)
     schedules.tell(made, screen, as_json=as_json)
 
 
@@ -254,9 +280,10 @@ def watch(job: flags.Job) -> None:
         follow.to_its_end(client, arguments.find_job(client, job), screen, as_json=False)
 
 
+app.command()(mount.mount)
 for verb in (control.why, control.cancel, control.stop, control.resume, control.retry, control.prioritise):
     app.command()(verb)
-for told in (history.events, history.logs):
+for told in (history.events, history.logs, trace_of.trace):
     app.command()(told)
 app.add_typer(schedules.app, name="schedules", help="What is ingested again and again.")
 
@@ -287,14 +314,24 @@ def _request(
     )
 
 
-def _plan(request: SubmitJob, config: Path | None, screen: Console, *, as_json: bool) -> None:
+def _plan(request: SubmitJob, config: Path | None, screen: Console, *, how: mounts.How, as_json: bool) -> None:
     with reach.running_or_started(_config(config), screen) as client:
-        planned = reach.with_new_steps(lambda: client.plan(request), screen)
+        seen, why = mounts.place(request.repository, how, screen, change=False)
+        request = request.model_copy(update={"repository": seen})
+        with mounts.explained(why):
+            planned = reach.with_new_steps(lambda: client.plan(request), screen)
     dry_run_of.show(planned, as_json=as_json)
 
 
 def _begin(
-    request: SubmitJob, config: Path | None, screen: Console, *, upload: bool, wait: bool | None, as_json: bool
+    request: SubmitJob,
+    config: Path | None,
+    screen: Console,
+    *,
+    how: mounts.How,
+    upload: bool,
+    wait: bool | None,
+    as_json: bool,
 ) -> None:
     later = request.eta is not None or request.countdown is not None
     if upload and not Path(request.repository).is_absolute():
@@ -302,9 +339,12 @@ def _begin(
     with reach.running_or_started(_config(config), screen) as client:
         request = request.model_copy(update={"after": _whole(client, request.after)})
         if upload:
-            snapshot = uploads.sent(client, request.repository, request.name, screen)
-            request = request.model_copy(update={"repository": snapshot})
-        job = reach.with_new_steps(lambda: client.submit(request), screen)
+            seen, why = uploads.sent(client, request.repository, request.name, screen), ""
+        else:
+            seen, why = mounts.place(request.repository, how, screen)
+        request = request.model_copy(update={"repository": seen})
+        with mounts.explained(why):
+            job = reach.with_new_steps(lambda: client.submit(request), screen)
         if wait or (wait is None and not later):
             screen.print(f"Job {plain(job.id)}: {plain(job.repository.name)}", soft_wrap=True)
             follow.to_its_end(client, job, screen, as_json=as_json)
@@ -324,4 +364,6 @@ def _pipeline(config: Path | None, screen: Console) -> PipelineConfig | None:
     if config is None:
         return None
     screen.print(f"Pipeline: {plain(config)}", soft_wrap=True)
+    from codestory import pipeline_file  # noqa: PLC0415 - YAML is loaded where there is some to be read
+
     return pipeline_file.load(config)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codestory import local
+from codestory.cli import in_containers
 from codestory.cli.exits import Exit
 from codestory.cli.screen import err, out, write_json
 from codestory.cli.text import duration, plain, size
@@ -26,12 +27,22 @@ def start(
         typer.Option(metavar="FILE", help="The pipeline of jobs that bring none. Otherwise ./pipeline_config.yml."),
     ] = None,
     *,
+    repositories: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Start it in containers (Docker Compose), which see the repositories below."),
+    ] = None,
+    compose_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="With --repositories: Code Story's compose.yaml, or its folder.")
+    ] = Path(),
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until everything answers.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it fails.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the stack, or find the one that runs and start the services of steps installed since."""
     screen = err()
+    if repositories is not None:
+        in_containers.start(repositories, compose_file, screen, quiet=quiet, as_json=as_json)
+        return
     stack = local.start(config, wait=wait, on_progress=None if quiet else lambda said: _say(screen, said))
     if as_json:
         write_json(

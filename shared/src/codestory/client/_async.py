@@ -51,6 +51,7 @@ from codestory.contracts.listing import BulkResult, Sort
 from codestory.contracts.planning import PlanView
 from codestory.contracts.repositories import RepositoryView
 from codestory.contracts.schedules import CreateSchedule, Schedule
+from codestory.contracts.traces import Trace
 from codestory.contracts.values import Priority
 
 
@@ -413,6 +414,10 @@ class AsyncClient:
             now=time.monotonic(),
         )
         return self._follow(job_id, following)
+
+    async def trace(self, job_id: str) -> Trace:
+        """Where its time went: spans, one trace of the submission and one of each attempt, linked to it."""
+        return await self._send(calls.trace(job_id))
 
     def logs(
         self, job_id: str, step: str | None = None, *, from_seq: int = 0, follow: bool = False

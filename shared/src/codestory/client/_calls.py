@@ -8,6 +8,7 @@ from typing import Any, Generic, Required, TypedDict, TypeVar
 
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 
+from codestory.client import _tracing
 from codestory.client._errors import Invalid, NotFound
 from codestory.contracts.api import (
     ChangeJob,
@@ -33,6 +34,7 @@ from codestory.contracts.listing import BulkRequest, BulkResult, BulkRetry, List
 from codestory.contracts.planning import PlanView
 from codestory.contracts.plans import Options, PipelineConfig
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Schedule, ScheduleList
+from codestory.contracts.traces import Trace
 from codestory.contracts.values import JobId, JobState, Mode, OnFull, Priority, StepName, When
 
 JOBS = "v1/ingest"
@@ -98,6 +100,7 @@ class Submission(TypedDict, total=False):
     repository: Required[str]
     ref: str | None
     credential: str | None
+    submodules: bool
     name: str | None
     steps: tuple[str, ...] | list[str]
     options: Options
@@ -223,6 +226,10 @@ def events(job_id: str, start: int, epoch: int) -> Call[EventList]:
     return Call("GET", f"{JOBS}/{known(job_id)}/events", EventList, query=_place(start, epoch), again=True)
 
 
+def trace(job_id: str) -> Call[Trace]:
+    return _ask(f"{JOBS}/{known(job_id)}/trace", Trace)
+
+
 def logs(job_id: str, step: str | None, start: int, epoch: int) -> Call[LogList]:
     query = _place(start, epoch) | ({"step": known_step(step)} if step else {})
     return Call("GET", f"{JOBS}/{known(job_id)}/logs", LogList, query=query, again=True)
@@ -319,7 +326,7 @@ def _ask(path: str, answer: type[Answer]) -> Call[Answer]:
 def _make(path: str, answer: type[Answer], body: str, key: str | None) -> Call[Answer]:
     """With a key of its own it makes one thing, however often it is sent."""
     headers = {"Idempotency-Key": uuid.uuid4().hex if key is None else key}
-    return Call("POST", path, answer, body=body, again=True, headers=headers)
+    return Call("POST", path, answer, body=body, again=True, headers=headers | _tracing.context())
 
 
 def _bulk(verb: str, kind: type[BulkRequest], filters: Mapping[str, Any], asked: Mapping[str, Any]) -> Call[BulkResult]:

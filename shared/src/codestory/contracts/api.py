@@ -42,6 +42,8 @@ class SubmitJob(BaseModel):
     ref: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     #: Of a git address: name of the secret, configured at the service, that opens it.
     credential: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    #: Of a git address: its submodules too, where the service is set to fetch any.
+    submodules: bool = False
     #: Name in the graph; otherwise from the git remote, otherwise the folder's name.
     name: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     #: Run only these steps, in the order of the pipeline.

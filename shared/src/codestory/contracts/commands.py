@@ -1,5 +1,9 @@
 """What the orchestrator asks of a step. Imperative: one receiver."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from codestory.contracts.jobs import Repository
 from codestory.contracts.plans import Options
 from codestory.contracts.values import JobId, Mode, StepName, Value
@@ -24,4 +28,6 @@ class RunStep(Value):
     run: int = 1
     #: The steps of the pipeline that depend on this one's content: stale once it has changed it.
     later: tuple[StepName, ...] = ()
+    #: W3C context of the request that submitted the job. The command's headers bear that of the attempt itself.
     traceparent: str = ""
+    tracestate: Annotated[str, Field(max_length=512)] = ""

@@ -46,11 +46,12 @@ class EventList(Value):
 
 
 class LogLine(Value):
-    """One line that a step wrote, or its host about it."""
+    """One line that a step wrote, or a service about it or about its job: `service` in `fields` says which."""
 
     seq: int
     #: When the server stored it.
     at: datetime
+    #: Empty: it is about the job itself.
     step: str
     level: str = "info"
     #: What it is about: `step.output` is a line of plain text, which is then in `fields` as `line`.

@@ -34,6 +34,8 @@ class Source(Value):
     ref: Annotated[str, Field(max_length=300)] = ""
     #: Name of the configured secret that opens it, or empty.
     credential: Annotated[str, Field(max_length=100)] = ""
+    #: With its submodules, each as that commit names it.
+    submodules: bool = False
     #: What `ref` was when it was fetched; empty: it has not been fetched yet.
     commit: Annotated[str, Field(max_length=64)] = ""
     #: How often fetching has failed, and why the last time.
@@ -138,7 +140,9 @@ class Job(Value):
     ended_at: datetime | None = None
     #: While CANCELLING or STOPPING: until when a living worker may end its step itself.
     cancel_by: datetime | None = None
+    #: W3C context of the request that submitted it, to which the trace of each attempt links.
     traceparent: str = ""
+    tracestate: Annotated[str, Field(max_length=512)] = ""
 
     @property
     def active(self) -> list[str]:

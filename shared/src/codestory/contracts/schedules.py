@@ -58,6 +58,8 @@ class Schedule(Value):
     left_out: int = 0
     #: Why the last occurrence made no job; empty when it did.
     problem: Annotated[str, Field(max_length=1000)] = ""
+    #: Revision of the record: grows with each change, and each time it occurs. Not kept in the record itself.
+    revision: int = 0
 
 
 class ScheduleList(Value):

@@ -1,5 +1,6 @@
 """A repository that travels: a manifest, and the parts of one archive."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -50,6 +51,42 @@ class Manifest(Value):
 class SnapshotKind(StrEnum):
     PART = "part"
     SNAPSHOT = "snapshot"  # its manifest, and with it all its parts
+
+
+class KeptSnapshot(Value):
+    """A snapshot in the store, as its manifest says, and what is known of it beside."""
+
+    sha256: Sha256
+    name: str = ""
+    url: str = ""
+    commit: str = ""
+    #: Of the files, before they were packed; and of the packed parts, some of which other snapshots may share.
+    files: int = 0
+    bytes: int = 0
+    packed_bytes: int = 0
+    #: When it was stored, or a job last asked for it.
+    used_at: datetime
+    #: Jobs that have not ended and need it.
+    jobs: tuple[str, ...] = ()
+    #: Why its manifest cannot be read.
+    problem: str = ""
+
+
+class SnapshotList(Value):
+    """The snapshots that are kept, the last used first. `used_bytes`: of the whole store, parts of broken-off uploads
+    too; `max_bytes`: what it may be, -1: as much as the disk takes."""
+
+    snapshots: tuple[KeptSnapshot, ...]
+    total: int
+    used_bytes: int
+    max_bytes: int
+
+
+class SnapshotDeleted(Value):
+    """`freed_bytes`: of parts that no other snapshot has. Those that were sent in the last minutes go in time."""
+
+    deleted: Sha256
+    freed_bytes: int
 
 
 class SnapshotView(Value):

@@ -23,7 +23,8 @@ ResourceTag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$
 class Value(BaseModel):
     """Immutable. Unknown fields are ignored, so that old and new run side by side."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    #: Built when it is first used: a program that starts needs few of all that there are.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Priority(StrEnum):

@@ -7,8 +7,8 @@ name and whose owner has not written it, or no more, is a placeholder (`_missing
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -40,11 +40,13 @@ class GraphWriter:
         fence: Fence,
         labels: tuple[str, ...] = (),
         later: tuple[str, ...] = (),
+        timed: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        """`later`: the steps whose content is made of this one's, and is stale once this one's has changed."""
+        """`later`: the steps whose content is made of this one's, and is stale once this one's has changed. `timed`:
+        entered around what is written."""
         self._driver, self._settings = driver, settings
         self._repository, self._owner = checked_id(repository), checked_owner(owner)
-        self._fence, self._later = fence, later
+        self._fence, self._later, self._timed = fence, later, timed
         self._labels = tuple(checked_label(label) for label in labels)
         #: It was asked to write.
         self.used = False
@@ -88,7 +90,8 @@ class GraphWriter:
                 later=self._later,
                 report=progress or (lambda _done, _total: None),
             )
-            return await replacement.run(limit)
+            with self._timed():
+                return await replacement.run(limit)
 
     async def put(self, nodes: Iterable[Node], relationships: Iterable[Relationship]) -> dict[str, int]:
         """Write these now, before the whole is known: what is made stays, whatever becomes of the attempt.
@@ -105,7 +108,8 @@ class GraphWriter:
                 self._claimed = True
             writing = Writing(session, self._repository, self._owner, self._labels_known, self._room, content)
             addition = Addition(session, transaction, self._labels, writing, self._later)
-            self._entered |= await addition.run(entered=self._entered)
+            with self._timed():
+                self._entered |= await addition.run(entered=self._entered)
             return dict(transaction.written)
 
     async def recorded(self) -> str | None:

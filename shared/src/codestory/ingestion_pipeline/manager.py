@@ -19,6 +19,7 @@ class Wish(TypedDict, total=False):
     name: str | None
     ref: str | None
     credential: str | None
+    submodules: bool
     options: Options | None
     step_options: dict[str, Options] | None
     priority: Priority | str
@@ -53,6 +54,7 @@ class PipelineManager:
         name: str | None = None,
         ref: str | None = None,
         credential: str | None = None,
+        submodules: bool = False,
         steps: Sequence[str] = (),
         options: Options | None = None,
         step_options: dict[str, Options] | None = None,
@@ -69,7 +71,7 @@ class PipelineManager:
         """Start to ingest a repository; the id of the job.
 
         `repository_path`: a folder, or a git address that the service fetches; of such a one `ref` names branch, tag or
-        commit, and `credential` the service's own secret for it.
+        commit, and `credential` the service's own secret for it; `submodules`: fetch them too.
         `mode="update"`: only what has changed since the last time. `eta` (which names its zone), `countdown` (seconds):
         not before then. `after`, `when`: not before these jobs have completed, or `always`, however they ended.
         `dependencies`: what each step waits for, instead of what the pipeline says. `resources`: tags that each step
@@ -79,6 +81,7 @@ class PipelineManager:
             "name": name,
             "ref": ref,
             "credential": credential,
+            "submodules": submodules,
             "steps": tuple(steps),
             "options": options or {},
             "step_options": step_options or {},

@@ -62,6 +62,11 @@ class StatePaths:
         return self.root / "graph"
 
     @property
+    def snapshots(self) -> Path:
+        """Unpacked ones; whoever unpacks the first makes it."""
+        return self.root / "snapshots"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -44,7 +44,7 @@ def new_plan(
     ports = _ports(paths, settings)
     bus = _bus(paths, settings, ports)
     graph_part, graph_address = _graph(paths, settings, ports)
-    told = {**bus.env, **graph_part.env, "PYTHONUNBUFFERED": "1"}
+    told = {**bus.env, **graph_part.env, **_cache(paths, settings), "PYTHONUNBUFFERED": "1"}
     config = _config(paths, config or settings.pipeline_config)
     orchestrator = services.orchestrator(
         python, {**told, **services.orchestrator_env(LOOPBACK, ports[_REST], config)}, version=version()
@@ -137,6 +137,12 @@ def _graph(paths: StatePaths, settings: LocalSettings, ports: dict[str, int]) ->
         "CODESTORY_NEO4J_DATABASE": address.database,
     }
     return _Part((server,), env, address.uri), address
+
+
+def _cache(paths: StatePaths, settings: LocalSettings) -> dict[str, str]:
+    """Where snapshots are unpacked: with all else of the stack, not in a folder that others may write to."""
+    chosen = settings.snapshot_cache
+    return {"CODESTORY_SNAPSHOT_CACHE": str(chosen.absolute() if chosen else paths.snapshots)}
 
 
 def _config(paths: StatePaths, given: Path | None) -> Path:

@@ -34,6 +34,9 @@ class LocalSettings(BaseSettings):
     neo4j_password_file: Path | None = None
     neo4j_database: str = "neo4j"
 
+    #: Where snapshots are unpacked; otherwise below the state directory.
+    snapshot_cache: Path | None = None
+
     #: The graph server's heap, as java reads it. Its idle process is a quarter of the default.
     local_graph_heap: Annotated[str, Field(pattern=r"^[1-9]\d*[mg]$")] = "512m"
     #: The most that NATS may store; never more than four fifths of the disk's free space.

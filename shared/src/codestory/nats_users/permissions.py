@@ -12,7 +12,7 @@ OBJECTS: Final = "snapshots"
 #: Users that are no steps. A step cannot have one of these names: its own begins with `step-`.
 ORCHESTRATOR, OPERATOR, OBSERVER = "orchestrator", "operator", "observer"
 #: Verbs of the orchestrator that tell and change nothing.
-TELLING: Final = ("health", "resources", "holders", "limits", "steps", "describe")
+TELLING: Final = ("health", "resources", "holders", "limits", "steps", "scale", "describe")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def of_step(namespace: str, step: str) -> Permissions:
             names.subject("evt", "*", step, "*"),
             names.subject("progress", "*", step),
             names.subject("log", "*", step),
+            names.subject("span", "*", step),
             names.subject("room", step),
             names.subject("gone", step, "*"),
             f"$KV.{namespace}_steps.{step}",

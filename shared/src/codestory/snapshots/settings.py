@@ -13,8 +13,8 @@ class CacheSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CODESTORY_", frozen=True, extra="ignore")
 
-    #: Where snapshots are unpacked, for all services of one machine that run as the same user. Otherwise
-    #: `codestory-snapshots-<user id>` in the system's temporary folder.
+    #: Where snapshots are unpacked, for all services of one machine that run as the same user. Otherwise below the
+    #: state directory of the embedded stack, or `codestory-snapshots-<user id>` in the system's temporary folder.
     snapshot_cache: Path | None = None
     #: Unpacked snapshots that nobody uses go, the longest unused first, when all of them are larger than this.
     snapshot_cache_bytes: int = Field(default=10 * 1024**3, ge=0)

@@ -14,7 +14,9 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -24,12 +26,20 @@ from codestory.contracts.results import Progress, StepOutcome
 from codestory.contracts.values import Reason, Value
 from codestory.files.repository import FileSettings, RepositoryFiles
 from codestory.graph import Fence, GraphWriter, driver
-from codestory.graph.errors import GraphError, GraphUnavailable
+from codestory.graph.errors import Fenced, GraphError, GraphUnavailable
 from codestory.graph.settings import GraphSettings
 from codestory.redaction import redact
 from codestory.step_errors import RepositoryUnavailable
 from codestory.steps import discovery
-from codestory.steps.frames import FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
+from codestory.steps.frames import (
+    FRAME_BYTES,
+    DoneFrame,
+    EndFrame,
+    FailedFrame,
+    ProgressFrame,
+    ReadyFrame,
+    RunFrame,
+)
 from codestory.steps.step import AnyStep, StepContext, StepError, TemporaryStepError
 from codestory.steps.update import perform
 
@@ -48,12 +58,18 @@ class Host:
         self._lock = threading.Lock()
         self._untold = deque[Progress](maxlen=1)  # by one thread in and by another out: each is one action
         self._news = threading.Event()
+        self._counted = telemetry.Counted()
 
     def say(self, frame: Value) -> None:
         """After the last progress, which is of the same attempt."""
         with self._lock:
             self._send_progress()
             self._send(frame)
+
+    def end(self, frame: EndFrame, parts: telemetry.Parts) -> None:
+        with self._lock:
+            self._send_progress()
+            self._send(frame.model_copy(update={"parts": parts.all(), "counted": self._counted.news()}))
 
     def progress(self, progress: Progress) -> None:
         """Only noted: `tell` sends it. The newest is sent in any case, for it names what a step hangs in."""
@@ -70,7 +86,7 @@ class Host:
 
     def _send_progress(self) -> None:
         with suppress(IndexError):
-            self._send(ProgressFrame(progress=self._untold.popleft()))
+            self._send(ProgressFrame(progress=self._untold.popleft(), counted=self._counted.news()))
 
     def _send(self, frame: Value) -> None:
         self._socket.sendall(frame.model_dump_json().encode() + b"\n")
@@ -94,7 +110,11 @@ async def work(step: AnyStep, host: Host) -> None:
         host.say(ReadyFrame())
         while True:
             run = await runs.get()
-            telemetry.bind(job_id=run.job, step=step.name, attempt=run.attempt, trace_id=run.trace_id)
+            telemetry.bind(
+                job_id=run.job, step=step.name, attempt=run.attempt, trace_id=run.trace_id, span_id=run.span_id
+            )
+            parts = telemetry.parts.begin()
+            end: EndFrame
             try:
                 writer = GraphWriter(
                     graph,
@@ -104,13 +124,28 @@ async def work(step: AnyStep, host: Host) -> None:
                     fence=Fence(run.epoch, run.generation),
                     labels=step.owns,
                     later=run.later,
+                    timed=partial(telemetry.part, telemetry.GRAPH_WRITE),
                 )
-                host.say(DoneFrame(outcome=await attempt(step, version, run, writer, host)))
+                end = DoneFrame(outcome=await attempt(step, version, run, writer, Reports(host, parts)))
             except Exception as error:  # noqa: BLE001  # the host's outer edge: whatever a step raises becomes an event
-                host.say(failure(error))
+                end = failure(error)
+            host.end(end, parts)
 
 
-async def attempt(step: AnyStep, version: str, run: RunFrame, writer: GraphWriter, host: Host) -> StepOutcome:
+class Reports:
+    """Progress goes to the host; each change of phase is noted here, however short the phase."""
+
+    def __init__(self, host: Host, parts: telemetry.Parts) -> None:
+        self._host, self._parts = host, parts
+
+    def __call__(self, progress: Progress) -> None:
+        self._parts.phase(progress.phase)
+        self._host.progress(progress)
+
+
+async def attempt(
+    step: AnyStep, version: str, run: RunFrame, writer: GraphWriter, report: Callable[[Progress], None]
+) -> StepOutcome:
     with RepositoryFiles(Path(run.repository.path), FileSettings()) as files:
         context = StepContext(
             job=run.job,
@@ -120,7 +155,7 @@ async def attempt(step: AnyStep, version: str, run: RunFrame, writer: GraphWrite
             files=files,
             graph=writer,
             log=logging.getLogger(f"codestory.step.{step.name}"),
-            report=host.progress,
+            report=report,
         )
         return (await perform(step, context, run.mode, version)).outcome()
 
@@ -136,6 +171,8 @@ def parse_options(step: AnyStep, run: RunFrame) -> BaseModel:
 def failure(error: Exception) -> FailedFrame:
     """Give up, try again later, or a bug with its traceback."""
     message, detail = f"{error}" or type(error).__name__, ""
+    if isinstance(error, Fenced):
+        telemetry.FENCED.labels("graph").inc()
     match error:
         case TemporaryStepError() | GraphUnavailable() | RepositoryUnavailable():
             reason, retryable = Reason.TEMPORARY, True
@@ -155,7 +192,9 @@ def failure(error: Exception) -> FailedFrame:
 
 def text(said: str) -> str:
     """Without the secrets of a file that was being read. A file's name may be no text; it would not travel."""
-    return redact(said.encode("utf-8", "backslashreplace").decode()).text
+    redacted = redact(said.encode("utf-8", "backslashreplace").decode())
+    telemetry.redacted(redacted.counts)
+    return redacted.text
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from codestory.contracts.jobs import Repository
 from codestory.contracts.plans import Options
 from codestory.contracts.results import Progress, StepOutcome
 from codestory.contracts.values import JobId, Mode, Reason, StepName, Value
+from codestory.telemetry import Count, Part
 
 #: The longest frame. Outcomes are bounded far below it.
 FRAME_BYTES = 4 * 1024 * 1024
@@ -26,6 +27,7 @@ class RunFrame(Value):
     #: The steps whose content is made of this one's.
     later: tuple[StepName, ...] = ()
     trace_id: str = ""
+    span_id: str = ""
 
 
 class ReadyFrame(Value):
@@ -35,14 +37,23 @@ class ReadyFrame(Value):
 class ProgressFrame(Value):
     kind: Literal["progress"] = "progress"
     progress: Progress
+    #: What has been counted since the last frame.
+    counted: tuple[Count, ...] = ()
 
 
-class DoneFrame(Value):
+class EndFrame(Value):
+    """The attempt has ended: what it did, in parts, and what it counted since the last frame."""
+
+    parts: tuple[Part, ...] = ()
+    counted: tuple[Count, ...] = ()
+
+
+class DoneFrame(EndFrame):
     kind: Literal["done"] = "done"
     outcome: StepOutcome
 
 
-class FailedFrame(Value):
+class FailedFrame(EndFrame):
     kind: Literal["failed"] = "failed"
     reason: Reason
     message: str

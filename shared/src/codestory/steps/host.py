@@ -15,6 +15,7 @@ from faststream.nats import NatsMessage
 from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus
 from codestory.contracts.api import StepInfo
+from codestory.keeping import Keeping
 from codestory.puller import Puller
 from codestory.snapshots.cache import SnapshotCache
 from codestory.snapshots.settings import CacheSettings
@@ -58,6 +59,7 @@ class Host:
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}".replace(".", "-")
         self.heartbeat = Heartbeat(bus, settings)
         self.snapshots = SnapshotCache(bus, CacheSettings())
+        self.keeping = Keeping(bus, info.name)
         self.slots: list[Slot] = []
         #: What else it needs before it is ready, and has not. Empty: all there.
         self.needs: Callable[[], Awaitable[str]] = _nothing
@@ -85,6 +87,8 @@ class Host:
                 await cancelling.end(serving)
         finally:
             await asyncio.gather(*(slot.close() for slot in self.slots))
+            with suppress(*LOST):
+                await self.keeping.flush()
             await self._be_gone()
             await self.bus.close()
 
@@ -99,9 +103,22 @@ class Host:
             log.info("step.serving", step=self.info.name, version=self.info.version, slots=count, worker=self.worker)
             present = asyncio.create_task(self._be_present(group))
             present.add_done_callback(self._broken)
+            keeping = asyncio.create_task(self.keeping.run())
+            self._measure()
             await self._stop.wait()
             present.remove_done_callback(self._broken)
-            await cancelling.end(present)
+            await cancelling.end(present, keeping)
+
+    def _measure(self) -> None:
+        clock = asyncio.get_running_loop().time
+
+        def running() -> list[float]:
+            """For each attempt the seconds since it made progress."""
+            gauges = [slot.running.gauge for slot in self.slots if slot.running]
+            return [max(0.0, clock() - gauge.moved) if gauge else 0.0 for gauge in gauges]
+
+        telemetry.RUNNING.labels(self.info.name).set_function(lambda: len(running()))
+        telemetry.QUIET.labels(self.info.name).set_function(lambda: max(running(), default=0.0))
 
     async def _widen(self, group: asyncio.TaskGroup, count: int) -> None:
         while len(self.slots) < count:

@@ -15,6 +15,8 @@ from codestory.steps.host import Host, StepUnusable, describe
 from codestory.steps.probes import Probes
 from codestory.steps.settings import HostSettings
 
+log = telemetry.logger(__name__)
+
 USAGE = "usage: codestory-step NAME [--register]"
 
 
@@ -35,8 +37,16 @@ async def _run(host: Host, settings: HostSettings) -> None:
         await host.run()
         return
     graph = GraphHealth(GraphSettings())
-    host.needs = graph.problem
+
+    async def needs() -> str:
+        problem = await graph.problem()
+        telemetry.DEPENDENCY.labels("graph").set(not problem)
+        return problem
+
+    host.needs = needs
+    telemetry.DEPENDENCY.labels("nats").set_function(lambda: host.bus.connected)
     probes = Probes(settings.probe_host, settings.probe_port, host.unready, settings.probe_seconds)
+    log.info("probes.serving", step=host.info.name, host=settings.probe_host, port=probes.port)
     try:
         await host.run()
     finally:
@@ -56,11 +66,12 @@ def main(before_write: Callable[[str], None] = lambda _: None) -> None:
                 f"codestory-step: CODESTORY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
             )
         )
-    telemetry.configure(f"step-{arguments[0]}", level=settings.log_level)
+    telemetry.configure(f"step-{arguments[0]}", level=settings.log_level, keeps=True)
     try:
         uvloop.run(serve(arguments[0], settings, only_register="--register" in sys.argv, before_write=before_write))
     except StepUnusable as error:
         sys.exit(f"codestory-step: {error}")
+    telemetry.close(settings.export_seconds)
     sys.stderr.flush()
     os._exit(0)  # threads of libraries must not keep a stopped service alive
 

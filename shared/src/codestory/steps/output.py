@@ -10,7 +10,7 @@ from codestory.contracts.values import now
 log = telemetry.logger(__name__)
 
 #: Fields that the host alone sets.
-OURS = ("job_id", "step", "attempt", "trace_id")
+OURS = ("job_id", "step", "attempt", "trace_id", "span_id")
 
 
 class Output:

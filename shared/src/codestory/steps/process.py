@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import psutil
 
+from codestory import telemetry
 from codestory.contracts.results import Progress
 from codestory.redaction import Lines
 from codestory.steps.frames import CHILD_FRAME, FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
@@ -92,9 +93,11 @@ class Child:
             raise await self._died() from error
         while True:
             match await self._frame():
-                case ProgressFrame(progress=progress):
+                case ProgressFrame(progress=progress, counted=counted):
+                    telemetry.add(counted)
                     on_progress(progress)
                 case DoneFrame() | FailedFrame() as end:
+                    telemetry.add(end.counted)
                     return end
                 case _:
                     continue

@@ -81,6 +81,11 @@ class Gauge:
         rate, eta = self._rate(at), self._eta(at)
         return Measured(fraction, _short(rate), _short(eta), self._moved)
 
+    @property
+    def moved(self) -> float:
+        """When the step last said something new."""
+        return self._moved
+
     def _fraction(self, progress: Progress) -> float | None:
         """None: what it says does not tell."""
         if not self.phases:

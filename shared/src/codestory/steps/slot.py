@@ -1,17 +1,16 @@
 """One place for an attempt: takes a command, claims it, has it done by a child, says how it ended, acknowledges."""
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import psutil
 from nats.aio.msg import Msg
-from opentelemetry.trace import Span
 from pydantic import ValidationError
 
 from codestory import cancelling, telemetry
-from codestory.bus import LOST, Bus, TooLarge, attempt_in
+from codestory.bus import LOST, TRACE, Bus, TooLarge, attempt_in
 from codestory.contracts.api import StepInfo
 from codestory.contracts.commands import RunStep
 from codestory.contracts.events import (
@@ -57,6 +56,19 @@ class Running:
     #: Both from when its child begins.
     gauge: Gauge | None = None
     meter: Meter | None = None
+    #: What its child has told of its phases meanwhile, and of all its parts at its end.
+    heard: telemetry.Parts = field(default_factory=telemetry.Parts)
+    told: tuple[telemetry.Part, ...] | None = None
+    #: What the host did for it.
+    own: telemetry.Parts = field(default_factory=telemetry.Parts)
+
+    def hear(self, gauge: Gauge, progress: Progress, at: float) -> None:
+        self.heard.phase(progress.phase)
+        gauge.hear(progress, at)
+
+    @property
+    def parts(self) -> tuple[telemetry.Part, ...]:
+        return (*self.own.all(), *(self.heard.all() if self.told is None else self.told))
 
     @property
     def usage(self) -> Usage:
@@ -109,20 +121,16 @@ class Slot:
             given, dropped = self._options(command)
             delivery = (msg.metadata.sequence.stream, msg.metadata.num_delivered)
             epoch = self.bus.epoch
-            span = telemetry.attempt_span(command.step, command.traceparent)
-            trace = telemetry.traceparent(span)
-            claimed = Delivery(command, delivery, self.worker, given, dropped, trace)
+            process = telemetry.process(_attempt(command), (msg.headers or {}).get(TRACE, ""))
+            claimed = Delivery(command, delivery, self.worker, given, dropped, process.traceparent)
             try:
                 generation = await claim(self.bus, self.settings, claimed, epoch)
             except Overtaken:
-                span.end()
                 log.info(
                     "step.overtaken", job_id=command.job, step=command.step, attempt=command.attempt, worker=self.worker
                 )
                 return
-            if not generation:
-                span.end()
-            elif not await self._work(msg, Running(command, generation, epoch), span):
+            if generation and not await self._work(msg, Running(command, generation, epoch), process):
                 return  # somebody else's now
         await self.bus.ack(msg)
         await self.bus.say("room", command.step)
@@ -145,7 +153,7 @@ class Slot:
 
     # the attempt
 
-    async def _work(self, msg: Msg, running: Running, span: Span) -> bool:
+    async def _work(self, msg: Msg, running: Running, process: telemetry.Process) -> bool:
         """Have it done under a heartbeat. True: a terminal event of this attempt is stored."""
         command = running.command
         self.running = running
@@ -155,18 +163,20 @@ class Slot:
             job_id=command.job,
             step=command.step,
             attempt=command.attempt,
-            trace_id=telemetry.trace_id(span),
+            trace_id=process.trace_id,
+            span_id=process.span_id,
         )
         try:
-            event = await self._end(msg, running, output, span)
+            event = await self._end(msg, running, output, process)
             if self.bus.epoch != running.epoch:
                 event = None  # of a broker that is gone
             said = event is not None and await self._reported(running, event)
         finally:
             self.running = None
             output.close()
-            span.end()
-        self._say(running, event if said else None, span)
+        if event and not said and not self.stopping.is_set():
+            telemetry.FENCED.labels("event").inc()
+        self._say(running, event if said else None, process)
         return said
 
     async def _reported(self, running: Running, event: Terminal) -> bool:
@@ -185,9 +195,9 @@ class Slot:
             event = self._failed(running, Reason.BUG, f"the step's result cannot be sent: {error}", usage=event.usage)
             return await report(self.bus, self.settings, running.command, event, running.epoch)
 
-    async def _end(self, msg: Msg, running: Running, output: Output, span: Span) -> Terminal | None:
+    async def _end(self, msg: Msg, running: Running, output: Output, process: telemetry.Process) -> Terminal | None:
         """How it ended; None: it is no longer ours to say."""
-        doing = asyncio.create_task(self._do(running, output, telemetry.trace_id(span)))
+        doing = asyncio.create_task(self._do(running, output, process))
         beating = asyncio.create_task(self.heartbeat.beat(msg, running.command, running.generation, running.epoch))
         stopping = asyncio.create_task(self._stopped())
         telling = asyncio.create_task(self._tell(running))
@@ -202,24 +212,28 @@ class Slot:
         finally:
             await cancelling.end(doing, beating, stopping, telling)
 
-    async def _do(self, running: Running, output: Output, trace_id: str) -> Terminal | None:
+    async def _do(self, running: Running, output: Output, process: telemetry.Process) -> Terminal | None:
         repository = running.command.repository
         if not (snapshot := snapshot_id(repository.path)):
-            return await self._do_in(repository, running, output, trace_id)
+            return await self._do_in(repository, running, output, process)
         try:
-            async with self.snapshots.held(snapshot) as directory:
+            async with AsyncExitStack() as stack:
+                with telemetry.part(telemetry.SNAPSHOT, running.own):
+                    directory = await stack.enter_async_context(self.snapshots.held(snapshot))
                 at_hand = repository.model_copy(update={"path": str(directory)})
-                return await self._do_in(at_hand, running, output, trace_id)
+                return await self._do_in(at_hand, running, output, process)
         except SnapshotUnusable as error:
             return self._failed(running, Reason.GAVE_UP, str(error))
         except SnapshotAway as error:
             return self._failed(running, Reason.TEMPORARY, str(error), retryable=True)
 
-    async def _do_in(self, repository: Repository, running: Running, output: Output, trace_id: str) -> Terminal | None:
+    async def _do_in(
+        self, repository: Repository, running: Running, output: Output, process: telemetry.Process
+    ) -> Terminal | None:
         command = running.command
         given, _ = self._options(command)
         try:
-            child = await self._warm_child()
+            child = await self._warm_child(running)
             child.on_line = output.line
             with suppress(psutil.Error, OSError):
                 running.meter = Meter(child.process.pid)
@@ -232,11 +246,13 @@ class Slot:
                 generation=running.generation,
                 mode=command.mode,
                 later=command.later,
-                trace_id=trace_id,
+                trace_id=process.trace_id,
+                span_id=process.span_id,
             )
             end = await self._timed(child, frame, running)
             if end is None:
                 return await self._timed_out(running)
+            running.told = end.parts
             if child.leftovers():
                 self._child = None
                 await child.kill(0)
@@ -256,7 +272,7 @@ class Slot:
         """None: it took longer than it may. The clock starts with a child that is ready."""
         clock = asyncio.get_running_loop().time
         gauge = running.gauge = Gauge(self.info.phases, started=clock())
-        doing = asyncio.create_task(child.run(frame, lambda progress: gauge.hear(progress, clock())))
+        doing = asyncio.create_task(child.run(frame, lambda progress: running.hear(gauge, progress, clock())))
         try:
             await asyncio.wait({doing}, timeout=running.command.timeout_seconds)
             return doing.result() if doing.done() else None
@@ -268,9 +284,10 @@ class Slot:
         await self._kill_child()
         return self._failed(running, Reason.TIMEOUT, f"it took longer than {limit:g} s", usage=usage)
 
-    async def _warm_child(self) -> Child:
+    async def _warm_child(self, running: Running) -> Child:
         if self._child is None or not self._child.alive:
-            self._child = await Child.start(self.info.name, self.settings)
+            with telemetry.part(telemetry.CHILD_START, running.own):
+                self._child = await Child.start(self.info.name, self.settings)
         return self._child
 
     async def _interrupt(self, doing: "asyncio.Task[Terminal | None]") -> None:
@@ -389,17 +406,23 @@ class Slot:
             retryable=retryable,
         )
 
-    def _say(self, running: Running, event: Terminal | None, span: Span) -> None:
-        """One line at the end of each attempt."""
+    def _say(self, running: Running, event: Terminal | None, process: telemetry.Process) -> None:
+        """One line at the end of each attempt, and its span: of one that is another's now, the orchestrator tells."""
         usage = event.usage if event else running.usage
         failed = event if isinstance(event, StepFailed) else None
+        if event:
+            end = telemetry.End(event.kind, self.worker, usage)
+            if failed:
+                end = replace(end, reason=failed.reason, message=failed.message)
+            telemetry.ended(process, end, running.parts)
         log.info(
             "step.ended",
             job_id=running.command.job,
             step=running.command.step,
             attempt=running.command.attempt,
             worker=self.worker,
-            trace_id=telemetry.trace_id(span),
+            trace_id=process.trace_id,
+            span_id=process.span_id,
             status=event.kind if event else Verdict.FENCED,
             seconds=usage.seconds,
             cpu_seconds=usage.cpu_seconds,
@@ -407,3 +430,14 @@ class Slot:
             reason=failed.reason if failed else None,
             error=failed.message if failed else None,
         )
+
+
+def _attempt(command: RunStep) -> telemetry.Attempt:
+    return telemetry.Attempt(
+        job=command.job,
+        step=command.step,
+        number=command.attempt,
+        traceparent=command.traceparent,
+        tracestate=command.tracestate,
+        run=command.run,
+    )

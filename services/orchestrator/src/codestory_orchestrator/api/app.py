@@ -21,6 +21,7 @@ from codestory_orchestrator.api import (
     resources,
     security,
     tickets,
+    traces,
     ws,
 )
 from codestory_orchestrator.api import repositories as repositories_api
@@ -47,6 +48,7 @@ CORS: Final[dict[str, Any]] = {
         "If-None-Match",
         "Last-Event-ID",
         "traceparent",
+        "tracestate",
     ),
     "expose_headers": ("Location", "Link", "ETag", "Retry-After", "WWW-Authenticate"),
     "allow_credentials": False,
@@ -95,7 +97,7 @@ def create_app(
     scheduling = [schedules_api.router] if schedules else []
     keeping = [repositories_api.router] if repositories else []
     uploading = [snapshots_api.router] if snapshots else []
-    telling = [events.router, logs.router] if history else []
+    telling = [events.router, logs.router, traces.router] if history else []
     # Those with fixed paths first: `/v1/ingest/steps` is no job.
     fixed = (resources.router, health.router, planning.router, tickets.router, *scheduling, *keeping, *uploading)
     for router in (*fixed, jobs.router, *telling, ws.router):

@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Query
 from fastapi.requests import HTTPConnection
 
 from codestory.contracts.history import LARGEST, EventList, JobEvent, LogLine, LogList
+from codestory.contracts.traces import Trace
 from codestory_orchestrator.api import sse
 from codestory_orchestrator.api.ingestion import PathJobId
 from codestory_orchestrator.history.place import Feed, Place
@@ -21,6 +22,8 @@ class History(Protocol):
     async def events(self, place: Place, limit: int) -> EventList: ...
 
     async def logs(self, place: Place, limit: int, *, step: str = "") -> LogList: ...
+
+    async def trace(self, job_id: str) -> Trace: ...
 
     async def follow_events(self, place: Place, quiet_seconds: float) -> Feed[JobEvent]:
         """What happened, then what happens, until the job's present run has ended."""

@@ -44,6 +44,10 @@ class Ingestion(Protocol):
         `key`: of its owner's requests all those with the same key make one job. KeyReused, or Forgotten."""
         ...
 
+    def refuse_secret(self, request: SubmitJob, caller: Principal) -> None:
+        """Raises RepositoryRefused for a credential of git that is not for whoever asks."""
+        ...
+
     async def owner(self, job_id: str) -> str | None:
         """Whose job it is; None: there is no such job."""
         ...
@@ -106,7 +110,7 @@ class Ingestion(Protocol):
 
     async def steps(self) -> list[StepStatus]: ...
 
-    async def plan(self, request: SubmitJob) -> PlanView:
+    async def plan(self, request: SubmitJob, owner: str = "") -> PlanView:
         """What `submit` would make of it; nothing is made."""
         ...
 

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from codestory import telemetry
 from codestory.contracts.api import ChangeJob, JobList, JobView, RetryJob, StepView, SubmitJob, Why
 from codestory.contracts.listing import BulkRequest, BulkResult, BulkRetry, ListJobs
 from codestory.contracts.values import JobState
@@ -56,11 +57,20 @@ def _answers(status: int, done: str = "") -> dict[int | str, dict[str, Any]]:
     },
 )
 async def submit_job(
-    request: SubmitJob, ingestion: Orchestrator, caller: Caller, idempotency_key: IdempotencyKey = None
+    request: SubmitJob,
+    http: Request,
+    ingestion: Orchestrator,
+    *,
+    caller: Caller,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Start to ingest a repository. The job is safe once this answers; `Location` is where to follow it."""
+    """Start to ingest a repository. The job is safe once this answers; `Location` is where to follow it.
+
+    With `traceparent` (W3C Trace Context) the job's traces link to the caller's."""
     await refuse_unseen(request.after, ingestion, caller)
-    job = await ingestion.submit(request, owner=caller.owner, key=idempotency_key or "")
+    ingestion.refuse_secret(request, caller)
+    with telemetry.within(http.headers):
+        job = await ingestion.submit(request, owner=caller.owner, key=idempotency_key or "")
     where = {"Location": f"/v1/ingest/{job.id}", "Retry-After": str(LOOK_AGAIN_SECONDS)}
     return tagged(job, 202, **where)
 

@@ -15,7 +15,8 @@ router = APIRouter(prefix="/v1/ingest", tags=["planning"])
 async def plan_job(request: SubmitJob, ingestion: Orchestrator, caller: Caller) -> PlanView:
     """What the same request to `/v1/ingest` would do: steps, options, files, time. Nothing is made."""
     await refuse_unseen(request.after, ingestion, caller)
-    return await ingestion.plan(request)
+    ingestion.refuse_secret(request, caller)
+    return await ingestion.plan(request, caller.owner)
 
 
 @router.get("/scale/{step}", responses=documented(404, 503))

@@ -7,7 +7,7 @@ from typing import cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from codestory import cancelling
+from codestory import cancelling, telemetry
 from codestory.contracts.api import StatusMessage
 from codestory.contracts.values import now
 from codestory_orchestrator.api import closes, ws_history
@@ -39,6 +39,7 @@ async def watch_job(websocket: WebSocket, job_id: str, ingestion: Orchestrator, 
     With `from_seq`: each of its events from there on, heartbeats, last how it ended."""
     settings = cast("ApiSettings", websocket.app.state.settings)
     await websocket.accept()
+    telemetry.LISTENERS.inc()
     close: Close | None = BROKEN
     try:
         known = await visible(job_id, ingestion, caller)
@@ -57,6 +58,7 @@ async def watch_job(websocket: WebSocket, job_id: str, ingestion: Orchestrator, 
     except IngestionError:
         close = CUT_OFF
     finally:
+        telemetry.LISTENERS.dec()
         if close:
             await _close(websocket, close, settings.ws_send_seconds)
 

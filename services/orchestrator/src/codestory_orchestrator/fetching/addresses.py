@@ -33,6 +33,16 @@ class GitAddress:
     port: int = 0
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for. `credential`: the name of the secret that opens it, or empty."""
+
+    address: GitAddress
+    ref: str = ""
+    credential: str = ""
+    submodules: bool = False
+
+
 def parse(text: str) -> GitAddress:
     """Raises BadGitAddress."""
     if not text.isprintable() or len(text) > 2000:
@@ -66,8 +76,11 @@ def parse(text: str) -> GitAddress:
     return GitAddress(url, parts.scheme, host, port or PORTS[parts.scheme])
 
 
-def check(address: GitAddress, ref: str, credential: str, settings: FetchSettings) -> None:
-    """Refuse what this service does not fetch, as far as that is known without asking anybody."""
+def check(wanted: Wanted, settings: FetchSettings, *, owner: str | None = None) -> None:
+    """Refuse what this service does not fetch, as far as that is known without asking anybody.
+
+    `owner`: whose job it is for; None: that is looked at elsewhere."""
+    address, ref, credential = wanted.address, wanted.ref, wanted.credential
     if address.scheme == "file":
         if not settings.git_files:
             raise BadGitAddress("is a file: CODESTORY_GIT_FILES is not set at this service")
@@ -76,15 +89,23 @@ def check(address: GitAddress, ref: str, credential: str, settings: FetchSetting
         raise BadGitAddress(f"is at {address.host}, and this service fetches from {named} (CODESTORY_GIT_HOSTS)")
     if ref and (not _REF.fullmatch(ref) or len(ref) > 300):
         raise BadGitAddress(f"comes with the ref {ref[:100]!r}, which can be no branch, tag or commit")
+    if wanted.submodules and not settings.git_submodules:
+        raise BadGitAddress("comes with a wish for its submodules: CODESTORY_GIT_SUBMODULES is not set at this service")
     if credential:
         known = settings.git_credentials.get(credential)
-        if known is None or known.host.lower() != address.host.lower():
-            raise BadGitAddress(
-                f"comes with the credential {credential[:100]!r}, which this service has not, or not for that host "
-                "(CODESTORY_GIT_CREDENTIALS)"
-            )
+        theirs = known is not None and (owner is None or known.serves(owner))
+        if known is None or not theirs or known.host.lower() != address.host.lower():
+            raise BadGitAddress(not_for_you(credential))
         if address.scheme == "http":
             raise BadGitAddress("is not https: a secret is not sent in the open")
+
+
+def not_for_you(credential: str) -> str:
+    """The same words whatever is wrong with it: who may not use a secret does not hear that there is one."""
+    return (
+        f"comes with the credential {credential[:100]!r}, which this service has not, or not for that host, or not for "
+        "you (CODESTORY_GIT_CREDENTIALS)"
+    )
 
 
 async def resolve(address: GitAddress, settings: FetchSettings) -> str:

@@ -19,8 +19,9 @@ from codestory.step_errors import StepError
 from codestory_orchestrator import control
 from codestory_orchestrator.errors import IngestionError, JobNotFound, ServiceUnavailable
 from codestory_orchestrator.fetching import addresses
-from codestory_orchestrator.fetching.addresses import BadGitAddress
-from codestory_orchestrator.fetching.git import FetchFailed, fetched
+from codestory_orchestrator.fetching.addresses import BadGitAddress, Wanted
+from codestory_orchestrator.fetching.git import fetched
+from codestory_orchestrator.fetching.process import FetchFailed
 from codestory_orchestrator.fetching.settings import FetchSettings
 from codestory_orchestrator.reconciler import Reconciler
 from codestory_orchestrator.snapshots import Snapshots
@@ -100,7 +101,7 @@ class Fetcher:
         found = await self.store.read(job_id)
         if not found or not control.wants_fetching(found[0], self.bus.now()):
             return
-        job = found[0]
+        job, began = found[0], self.bus.now()
         doing = asyncio.create_task(self._outcome(job))
         watching = asyncio.create_task(self._until_moot(job, lease))
         try:
@@ -108,6 +109,9 @@ class Fetcher:
             outcome = doing.result() if doing.done() else None
         finally:
             await cancelling.end(doing, watching)
+        if outcome is not None:
+            problem = str(outcome) if isinstance(outcome, FetchFailed) else ""
+            telemetry.fetched(job_id, job.traceparent, began=began, until=self.bus.now(), problem=problem)
         if outcome is None:
             log.info("fetch.moot", job_id=job_id)
         elif isinstance(outcome, FetchFailed):
@@ -121,9 +125,11 @@ class Fetcher:
         assert source
         try:
             address = addresses.parse(source.url)
-            addresses.check(address, source.ref, source.credential, self.settings)
-            async with fetched(address, source.ref, source.credential, self.settings) as found:
+            wanted = Wanted(address, source.ref, source.credential, source.submodules)
+            addresses.check(wanted, self.settings, owner=job.owner)
+            async with fetched(wanted, self.settings) as found:
                 snapshot = await self._stored(job.repository, found.directory)
+                log.info("fetch.stored", job_id=job.id, snapshot=snapshot, submodules=found.submodules)
                 return snapshot, found.commit
         except FetchFailed as error:
             return error

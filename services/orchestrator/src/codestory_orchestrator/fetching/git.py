@@ -1,78 +1,48 @@
-"""Runs git on a repository of strangers: nothing of the repository is run, nothing but its files is kept."""
+"""Fetches one commit of a repository of strangers, and of its submodules if they are asked for: the files alone."""
 
 import asyncio
 import os
-import re
-import shlex
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from codestory_orchestrator.fetching.addresses import COMMIT, BadGitAddress, GitAddress, resolve
+from codestory_orchestrator.fetching import addresses, submodules
+from codestory_orchestrator.fetching.addresses import COMMIT, BadGitAddress, GitAddress, Wanted
+from codestory_orchestrator.fetching.process import OUTPUT_BYTES, FetchFailed, Git
 from codestory_orchestrator.fetching.settings import FetchSettings
+from codestory_orchestrator.fetching.way import Way, way_to
 
-#: Of what git says.
-OUTPUT_BYTES = 1024 * 1024
 #: Of a fetch's folder.
 _PREFIX = "codestory-git-"
+#: What `git config` ends with where nothing fits.
+NONE_FOUND = 1
 #: Before what is in the files, so that no attribute of theirs runs a filter or changes a byte.
 _ATTRIBUTES = "* -filter -text -ident -working-tree-encoding -diff -merge\n"
-_ASKPASS = """#!/bin/sh
-case "$1" in
-Username*) sed -n 1p "$CODESTORY_GIT_SECRET" ;;
-*) sed -n 2p "$CODESTORY_GIT_SECRET" ;;
-esac
-"""
-_OPTIONS = (
-    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=/dev/null"),
-    *("-c", "core.autocrlf=false", "-c", "core.symlinks=true", "-c", "core.protectNTFS=true"),
-    *("-c", "core.protectHFS=true", "-c", "credential.helper=", "-c", "protocol.allow=never"),
-    *("-c", "http.followRedirects=false", "-c", "submodule.recurse=false", "-c", "gc.auto=0"),
-    *("-c", "maintenance.auto=false", "-c", "transfer.bundleURI=false"),
-    *("-c", "advice.detachedHead=false", "-c", "filter.lfs.smudge=", "-c", "filter.lfs.process="),
-    *("-c", "filter.lfs.required=false", "-c", "safe.directory=*"),
-)
-#: What git, curl and ssh say when waiting may help.
-_PASSING = re.compile(
-    r"could not resolve|couldn't connect|failed to connect|connection (?:refused|reset|timed out|closed)|timed? ?out|"
-    r"early eof|unexpected disconnect|hung up|rpc failed|temporar|returned error: (?:429|5\d\d)|network is unreachable",
-    re.IGNORECASE,
-)
-
-
-class FetchFailed(Exception):
-    """It could not be fetched. `passing`: later it may be."""
-
-    def __init__(self, message: str, *, passing: bool = False) -> None:
-        super().__init__(message[:900])
-        self.passing = passing
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """The files of one commit. `branch`: empty if a tag or a commit was asked for."""
+    """The files of one commit. `branch`: empty if a tag or a commit was asked for. `submodules`: how many are in it."""
 
     directory: Path
     commit: str
     branch: str
+    submodules: int = 0
 
 
 @asynccontextmanager
-async def fetched(address: GitAddress, ref: str, credential: str, settings: FetchSettings) -> AsyncGenerator[Fetched]:
+async def fetched(wanted: Wanted, settings: FetchSettings) -> AsyncGenerator[Fetched]:
     """There until the block ends. Raises FetchFailed."""
     await asyncio.to_thread(_clear, settings)
     directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=_PREFIX, dir=settings.git_directory))
     try:
-        run = _Run(address, directory, settings)
         try:
             async with asyncio.timeout(settings.git_timeout_seconds):
-                await run.prepare(credential)
-                found = await run.fetch(ref)
+                found = await _Fetch(wanted, directory, settings).all()
         except TimeoutError as error:
             limit = settings.git_timeout_seconds
             raise FetchFailed(f"it took longer than {limit:g} s (CODESTORY_GIT_TIMEOUT_SECONDS)") from error
@@ -85,84 +55,76 @@ async def fetched(address: GitAddress, ref: str, credential: str, settings: Fetc
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True))
 
 
-class _Run:
-    def __init__(self, address: GitAddress, directory: Path, settings: FetchSettings) -> None:
-        self._address, self._directory, self._settings = address, directory, settings
-        self._tree = directory / "tree"
-        self._program = shutil.which("git") or ""
-        self._options = list(_OPTIONS)
-        self._environment = {
-            "PATH": os.defpath,
-            "HOME": str(directory),
-            "LC_ALL": "C",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "GIT_ASKPASS": "false",
-            "SSH_ASKPASS": "false",
-            "GIT_ALLOW_PROTOCOL": address.scheme,
-        }
+@dataclass
+class _Fetch:
+    """All that one job wants. Each repository of it has a folder of its own, until it is put where it belongs."""
 
-    async def prepare(self, credential: str) -> None:
-        """The way there: one IP address, looked at before; and the secret, in a file that only git's helper reads."""
-        address = self._address
-        if not self._program:
-            raise FetchFailed("there is no git at this service: install it beside the orchestrator")
-        self._options += ["-c", f"protocol.{address.scheme}.allow=always"]
-        if address.scheme == "file":
-            return
-        ip = await resolve(address, self._settings)
-        if address.scheme == "ssh":
-            self._environment["GIT_SSH_COMMAND"] = shlex.join(self._ssh(ip, credential))
-            return
-        pinned = f"[{ip}]" if ":" in ip else ip
-        self._options += ["-c", f"http.curloptResolve={address.host}:{address.port}:{pinned}"]
-        if credential:
-            user, _, token = self._secret(credential).partition(":")
-            secret = self._private("secret", f"{user}\n{token}\n")
-            helper = self._private("askpass", _ASKPASS, mode=0o700)
-            self._environment |= {"GIT_ASKPASS": str(helper), "CODESTORY_GIT_SECRET": str(secret)}
+    wanted: Wanted
+    directory: Path
+    settings: FetchSettings
+    #: The submodules so far.
+    count: int = field(default=0, init=False)
 
-    def _ssh(self, ip: str, credential: str) -> list[str]:
-        known = self._settings.git_known_hosts
-        given = ["ssh", "-F", os.devnull, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
-        given += ["-o", f"HostName={ip}", "-o", f"HostKeyAlias={self._address.host}", "-o", "IdentitiesOnly=yes"]
-        given += ["-o", "ForwardAgent=no", "-o", "IdentityAgent=none", "-o", "ClearAllForwardings=yes"]
-        given += ["-o", f"UserKnownHostsFile={known or os.devnull}"]
-        if credential:
-            key = self._private("key", self._secret(credential) + "\n")
-            given += ["-i", str(key)]
-        return given
+    async def all(self) -> Fetched:
+        wanted = self.wanted
+        main = await self._checkout("main", wanted.address, wanted.credential)
+        commit, branch = await main.fetch(wanted.ref)
+        if wanted.submodules:
+            await self._submodules(main, commit, self.settings.git_submodule_depth)
+        return Fetched(main.tree, commit, branch, self.count)
 
-    def _secret(self, credential: str) -> str:
-        """The configuration may have changed since the job was made."""
-        known = self._settings.git_credentials.get(credential)
-        if known is None or known.host.lower() != self._address.host.lower():
-            raise FetchFailed(f"the credential {credential!r} is not configured any more, or for another host")
-        try:
-            return known.file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise FetchFailed(f"the credential {credential!r} cannot be read at the service") from error
+    async def _checkout(self, name: str, address: GitAddress, credential: str) -> "_Checkout":
+        own = self.directory / name
+        own.mkdir(mode=0o700)
+        git = Git(self.directory, self.settings)
+        return _Checkout(git, address, await way_to(address, credential, own, self.settings), own / "tree")
 
-    def _private(self, name: str, text: str, mode: int = 0o600) -> Path:
-        path = self._directory / name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        return path
+    async def _submodules(self, parent: "_Checkout", commit: str, depth: int) -> None:
+        for entry, url in await parent.submodules(commit):
+            try:
+                await self._submodule(parent, entry, url, depth)
+            except BadGitAddress as error:
+                raise FetchFailed(f"its submodule {entry.path[:200]!r}: the git address {error}") from error
+            except FetchFailed as error:
+                raise FetchFailed(f"its submodule {entry.path[:200]!r}: {error}", passing=error.passing) from error
 
-    async def fetch(self, ref: str) -> Fetched:
-        await self._git("init", "--quiet", "--template=", str(self._tree))
+    async def _submodule(self, parent: "_Checkout", entry: submodules.Entry, url: str, depth: int) -> None:
+        if not depth:
+            limit = self.settings.git_submodule_depth
+            raise FetchFailed(f"submodules are nested deeper than {limit} levels (CODESTORY_GIT_SUBMODULE_DEPTH)")
+        self.count += 1
+        if self.count > self.settings.git_submodules_max:
+            limit = self.settings.git_submodules_max
+            raise FetchFailed(f"there are more than {limit} submodules (CODESTORY_GIT_SUBMODULES_MAX)")
+        address = submodules.address_of(url, parent.address)
+        addresses.check(Wanted(address), self.settings)
+        credential = submodules.credential_of(address, self.wanted.address, self.wanted.credential)
+        checkout = await self._checkout(f"submodule-{self.count}", address, credential)
+        commit, _ = await checkout.fetch(submodules.commit_of(entry))
+        await self._submodules(checkout, commit, depth - 1)
+        await asyncio.to_thread(shutil.rmtree, checkout.tree / ".git")
+        await asyncio.to_thread(submodules.put, checkout.tree, parent.tree, entry.path)
+
+
+@dataclass(frozen=True)
+class _Checkout:
+    git: Git
+    address: GitAddress
+    way: Way
+    tree: Path
+
+    async def fetch(self, ref: str) -> tuple[str, str]:
+        """The commit whose files are there now, and its branch; empty if it is none's head."""
+        await self.git.run("init", "--quiet", "--template=", str(self.tree))
         await self._local("config", "core.sparseCheckout", "false")
-        info = self._tree / ".git" / "info"
+        info = self.tree / ".git" / "info"
         info.mkdir(exist_ok=True)
         (info / "attributes").write_text(_ATTRIBUTES)
         wanted, branch = await self._wanted(ref)
-        await self._local(
-            *("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
-            *("--no-auto-maintenance", "--", self._address.url, f"+{wanted}:refs/codestory/fetched"),
+        await self._remote(
+            *("-C", str(self.tree), "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"),
+            *("--no-write-fetch-head", "--no-auto-maintenance", "--", self.address.url),
+            f"+{wanted}:refs/codestory/fetched",
         )
         commit = (await self._local("rev-parse", "--verify", "refs/codestory/fetched^{commit}")).strip()
         if not COMMIT.fullmatch(commit):
@@ -173,14 +135,39 @@ class _Run:
         else:
             await self._local("update-ref", "--no-deref", "HEAD", commit)
         await self._local("reset", "--hard", "--quiet", commit)
-        return Fetched(self._tree, commit, branch)
+        return commit, branch
+
+    async def submodules(self, commit: str) -> list[tuple[submodules.Entry, str]]:
+        """Those of this commit that say where they come from, each with that address."""
+        said = submodules.entries(await self._local("ls-tree", "-z", commit, "--", submodules.FILE))
+        if not any(entry.mode in submodules.FILES for entry in said):
+            return []
+        blob = f"{commit}:{submodules.FILE}"
+        told = await self.git.run(
+            *("-C", str(self.tree), "config", "--no-includes", "--blob", blob, "--null"),
+            *("--get-regexp", r"^submodule\..*\.(path|url)$"),
+            fine=(NONE_FOUND,),
+        )
+        if len(told.encode()) >= OUTPUT_BYTES:
+            raise FetchFailed(f"its {submodules.FILE} is too long")
+        urls = submodules.stated(told)
+        if not urls:
+            return []
+        names = list(urls)
+        found: list[submodules.Entry] = []
+        for start in range(0, len(names), 100):
+            here = names[start : start + 100]
+            found += submodules.entries(await self._local("--literal-pathspecs", "ls-tree", "-z", commit, "--", *here))
+        return [
+            (entry, urls[entry.path]) for entry in found if entry.mode == submodules.SUBMODULE and entry.path in urls
+        ]
 
     async def _wanted(self, ref: str) -> tuple[str, str]:
         """What to ask for, and the branch's name if it is one."""
         if COMMIT.fullmatch(ref):
             return ref, ""
         names = [f"refs/heads/{ref}", f"refs/tags/{ref}"] if ref else ["HEAD"]
-        said = await self._git("ls-remote", "--symref", "--", self._address.url, *names)
+        said = await self._remote("ls-remote", "--symref", "--", self.address.url, *names)
         lines = [line.split("\t") for line in said.splitlines() if "\t" in line]
         there = {line[1]: line[0] for line in lines}
         for name in names:
@@ -192,48 +179,10 @@ class _Run:
         raise FetchFailed(f"there is no branch or tag {ref!r} there" if ref else "there is nothing in it yet")
 
     async def _local(self, *arguments: str) -> str:
-        return await self._git("-C", str(self._tree), *arguments)
+        return await self.git.run("-C", str(self.tree), *arguments)
 
-    async def _git(self, *arguments: str) -> str:
-        """What it prints. Ended with all it has started if it grows too large, or nobody waits any more."""
-        process = await asyncio.create_subprocess_exec(
-            *(self._program, *self._options, *arguments),
-            cwd=self._directory,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert process.stdout
-        assert process.stderr
-        said, complained = asyncio.create_task(_read(process.stdout)), asyncio.create_task(_read(process.stderr))
-        try:
-            while not await _ended(process, self._settings.git_watch_seconds):
-                await self._watch_size()
-            await self._watch_size()
-            out, err = await asyncio.gather(said, complained)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
-            said.cancel()
-            complained.cancel()
-        if process.returncode:
-            raise self._failed(err)
-        return out
-
-    async def _watch_size(self) -> None:
-        limit = self._settings.git_max_bytes
-        if await asyncio.to_thread(_size, self._directory, limit) > limit:
-            raise FetchFailed(f"it is larger than {limit:,} bytes (CODESTORY_GIT_MAX_BYTES)")
-
-    def _failed(self, complaint: str) -> FetchFailed:
-        lines = [line.strip() for line in complaint.splitlines() if line.strip()]
-        said = "; ".join(line for line in lines[-4:]) or "git said nothing"
-        if "could not read Username" in complaint or "Authentication failed" in complaint:
-            said += " (name a secret of the service with `credential`, or there is no such repository)"
-        return FetchFailed(f"git could not fetch it: {said}", passing=bool(_PASSING.search(complaint)))
+    async def _remote(self, *arguments: str) -> str:
+        return await self.git.run(*arguments, options=self.way.options, environment=self.way.environment)
 
 
 def _clear(settings: FetchSettings) -> None:
@@ -244,31 +193,3 @@ def _clear(settings: FetchSettings) -> None:
             status = left.lstat()
             if status.st_uid == os.getuid() and status.st_mtime < oldest:
                 shutil.rmtree(left, ignore_errors=True)
-
-
-async def _ended(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await process.wait()
-    return process.returncode is not None
-
-
-async def _read(stream: asyncio.StreamReader) -> str:
-    """The beginning; the rest is taken and dropped, so that who writes it does not wait."""
-    kept = bytearray()
-    while block := await stream.read(65536):
-        kept += block[: max(0, OUTPUT_BYTES - len(kept))]
-    return kept.decode("utf-8", "replace")
-
-
-def _size(directory: Path, enough: int) -> int:
-    """Bytes on disk of all that is in it; no more is counted once it is more than `enough`."""
-    total, pending = 0, [str(directory)]
-    while pending and total <= enough:
-        with suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-    return total

@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from codestory.contracts.access import Role
+
 
 class GitCredential(BaseModel):
     """A secret, and the one host that it is for: sent to no other, whoever asks."""
@@ -14,6 +16,13 @@ class GitCredential(BaseModel):
     host: str
     #: `user:token`, or a private key for ssh. Read anew each time.
     file: Path
+    #: Who may name it: these owners' jobs and schedules alone; empty: everybody's.
+    owners: tuple[str, ...] = ()
+    #: And with at least this role, when the job or the schedule is made.
+    role: Role = Role.OPERATOR
+
+    def serves(self, owner: str) -> bool:
+        return not self.owners or owner in self.owners
 
 
 class FetchSettings(BaseSettings):
@@ -28,10 +37,18 @@ class FetchSettings(BaseSettings):
     git_private_hosts: tuple[str, ...] = ()
     #: `file://` addresses, for services that serve this machine only.
     git_files: bool = False
-    #: A JSON object: name of the secret → {"host": …, "file": …}.
+    #: A JSON object: name of the secret → {"host": …, "file": …}, and who may use it: "owners": […], "role": "admin".
     git_credentials: dict[str, GitCredential] = {}
     #: The keys of ssh hosts. Otherwise the system's own file; a host that is in neither is refused.
     git_known_hosts: Path | None = None
+    #: Who has signed the certificates of https hosts, beside those whom the system trusts. PEM.
+    git_ca_file: Path | None = None
+    #: Whether a job may ask for the submodules too. What holds of the repository holds of each: the hosts, the secrets;
+    #: and they count towards the limits of its fetch.
+    git_submodules: bool = False
+    #: Submodules of submodules: so many levels, and no more of them in all than the number after that.
+    git_submodule_depth: int = Field(default=3, ge=1, le=20)
+    git_submodules_max: int = Field(default=100, ge=1, le=10_000)
     #: One fetch, from the first question to the last file.
     git_timeout_seconds: float = Field(default=600.0, gt=0)
     #: What it may take on disk, history and files together.

@@ -10,8 +10,9 @@ from typing import TypeVar
 from codestory.bus import LOST, Bus, Stored
 from codestory.contracts.history import EventList, JobEvent, LogLine, LogList
 from codestory.contracts.jobs import Job
+from codestory.contracts.traces import SpanView, Trace
 from codestory_orchestrator.errors import EventsGone, JobNotFound, ServiceUnavailable, StepNotFound
-from codestory_orchestrator.history import messages
+from codestory_orchestrator.history import messages, spans
 from codestory_orchestrator.history.place import Feed, Place
 from codestory_orchestrator.history.reading import Kept, Page, Reader, Remade
 from codestory_orchestrator.settings import OrchestratorSettings
@@ -62,6 +63,20 @@ class History:
             return await reader.page(subjects, place.start, limit), epoch
         except LOST as error:
             raise ServiceUnavailable from error
+
+    async def trace(self, job_id: str) -> Trace:
+        """Its spans: what is kept, and from the record what is not."""
+        subjects, most = self.bus.subject("span", job_id, "*"), self.settings.trace_spans
+        try:
+            job = await self._job(job_id)
+            found, start, page = list[SpanView](), 1, Page(more=True)
+            while page.more and len(found) < most:
+                page = await self._logs.page(subjects, start)
+                found += spans.told(page.messages)
+                start = page.end + 1
+        except LOST as error:
+            raise ServiceUnavailable from error
+        return spans.trace(job, found, most, truncated=page.more)
 
     # as it goes on
 

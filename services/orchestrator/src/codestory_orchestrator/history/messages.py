@@ -40,11 +40,11 @@ def event(stored: Stored) -> JobEvent | None:
 
 def log_line(stored: Stored) -> LogLine:
     """Of `log.<job>.<step>`."""
-    said = content(stored)
+    said, step = content(stored), stored.subject.rpartition(".")[2]
     return LogLine(
         seq=stored.sequence,
         at=stored.at,
-        step=stored.subject.rpartition(".")[2],
+        step="" if step == JOB else step,
         level=_word(said.get("level")) or "info",
         event=_word(said.get("event")),
         attempt=number(said.get("attempt")),

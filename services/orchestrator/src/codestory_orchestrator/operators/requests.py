@@ -9,6 +9,7 @@ from codestory.contracts.api import MAX_COUNTDOWN, ChangeJob, ChangeStep, RetryJ
 from codestory.contracts.history import LARGEST, Sequence
 from codestory.contracts.plans import ConfiguredStep, Options, PipelineConfig
 from codestory.contracts.schedules import ChangeSchedule, CreateSchedule, Cron, TimeZone
+from codestory.contracts.snapshots import Sha256
 from codestory.contracts.values import JobId, Mode, Priority, StepName
 
 #: However often the same request comes with the same key, it makes one thing.
@@ -33,13 +34,17 @@ class OfJob(Asked):
     job: Text
 
 
-class VerbOfJob(OfJob):
-    #: Only if the job's record is still at this revision.
+class OnCondition(Asked):
+    #: Only if the record is still at this revision.
     revision: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
 
     @property
     def revisions(self) -> frozenset[int] | None:
         return None if self.revision is None else frozenset({self.revision})
+
+
+class VerbOfJob(OfJob, OnCondition):
+    """Of a job, on condition that nobody has changed it."""
 
 
 class Retry(VerbOfJob, RetryJob):
@@ -91,11 +96,32 @@ class MakeSchedule(CreateSchedule):
         return _part(CreateSchedule, self)
 
 
+class OfStep(Asked):
+    step: Text
+
+
+class OfRepository(Asked):
+    #: Its id, or its name.
+    repository: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Snapshots(Asked):
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class OfSnapshot(Asked):
+    snapshot: Sha256
+
+
 class OfSchedule(Asked):
     schedule: Text
 
 
-class AlterSchedule(OfSchedule, ChangeSchedule):
+class VerbOfSchedule(OfSchedule, OnCondition):
+    """Of a schedule, on condition that nobody has changed it."""
+
+
+class AlterSchedule(VerbOfSchedule, ChangeSchedule):
     @property
     def request(self) -> ChangeSchedule:
         return _part(ChangeSchedule, self)

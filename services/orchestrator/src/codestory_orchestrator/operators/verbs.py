@@ -16,17 +16,22 @@ from codestory.contracts.api import (
     StepView,
 )
 from codestory.contracts.listing import BulkRequest, BulkRetry, ListJobs
+from codestory.contracts.planning import Lag
+from codestory.contracts.repositories import ListRepositories
 from codestory.contracts.schedules import CreateSchedule, Schedule, ScheduleList
 from codestory.contracts.values import Mode
 from codestory_orchestrator.api.history import History
 from codestory_orchestrator.api.ingestion import Ingestion, possible
+from codestory_orchestrator.api.repositories import Repositories
 from codestory_orchestrator.api.schedules import Schedules
 from codestory_orchestrator.errors import InvalidRequest, UnknownStep
 from codestory_orchestrator.history.place import Place
 from codestory_orchestrator.operators import requests
+from codestory_orchestrator.snapshot_keeping import SnapshotKeeping
 
 #: Operators are admins: who may use the bus as one is decided by the server's own users.
-OWNER: Final = EVERYBODY.owner
+OPERATOR: Final = EVERYBODY
+OWNER: Final = OPERATOR.owner
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Desk:
     ingestion: Ingestion
     schedules: Schedules
     history: History
+    repositories: Repositories
+    snapshots: SnapshotKeeping
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,13 @@ async def _create_schedule(desk: Desk, asked: requests.MakeSchedule) -> Schedule
     return await desk.schedules.create(asked.request, schedule_id=schedule_id, owner=OWNER, key=key)
 
 
-async def _delete_schedule(desk: Desk, asked: requests.OfSchedule) -> dict[str, str]:
-    await desk.schedules.delete(asked.schedule)
+async def _delete_schedule(desk: Desk, asked: requests.VerbOfSchedule) -> dict[str, str]:
+    await desk.schedules.delete(asked.schedule, asked.revisions)
     return {"deleted": asked.schedule}
+
+
+async def _scale(desk: Desk, asked: requests.OfStep) -> Lag:
+    return Lag(lag=await desk.ingestion.lag(asked.step))
 
 
 async def _describe(_: Desk, asked: requests.Nothing) -> dict[str, Any]:
@@ -115,6 +126,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "why": Verb(requests.OfJob, lambda d, r: d.ingestion.why(possible(r.job)), "What a job waits for."),
     "events": Verb(requests.History, _events, "What has happened to a job."),
+    "trace": Verb(requests.OfJob, lambda d, r: d.history.trace(possible(r.job)), "Where the time of a job went."),
     "logs": Verb(requests.Logs, _logs, "What the steps of a job have written."),
     "cancel_jobs": Verb(BulkRequest, lambda d, r: d.ingestion.cancel_all(r), "Cancel all jobs of a filter."),
     "stop_jobs": Verb(BulkRequest, lambda d, r: d.ingestion.stop_all(r), "Stop all jobs of a filter."),
@@ -138,9 +150,31 @@ VERBS: Final[Mapping[str, Verb]] = {
     "create_schedule": Verb(requests.MakeSchedule, _create_schedule, "Ingest again and again."),
     "get_schedule": Verb(requests.OfSchedule, lambda d, r: d.schedules.show(r.schedule), "One schedule."),
     "change_schedule": Verb(
-        requests.AlterSchedule, lambda d, r: d.schedules.change(r.schedule, r.request), "Pause it, or other times."
+        requests.AlterSchedule,
+        lambda d, r: d.schedules.change(r.schedule, r.request, r.revisions),
+        "Pause it, or other times.",
     ),
-    "delete_schedule": Verb(requests.OfSchedule, _delete_schedule, "It makes no more jobs."),
+    "delete_schedule": Verb(requests.VerbOfSchedule, _delete_schedule, "It makes no more jobs."),
+    "repositories": Verb(
+        ListRepositories, lambda d, r: d.repositories.list_repositories(r, OPERATOR), "One page of the repositories."
+    ),
+    "get_repository": Verb(
+        requests.OfRepository, lambda d, r: d.repositories.show(r.repository, OPERATOR), "One repository."
+    ),
+    "delete_repository": Verb(
+        requests.OfRepository,
+        lambda d, r: d.repositories.delete(r.repository, OPERATOR),
+        "Take a repository out of the graph.",
+    ),
+    "snapshots": Verb(
+        requests.Snapshots,
+        lambda d, r: d.snapshots.list_snapshots(r.limit),
+        "The snapshots that are kept, and how much room.",
+    ),
+    "delete_snapshot": Verb(
+        requests.OfSnapshot, lambda d, r: d.snapshots.delete(r.snapshot), "Make room: let go of a snapshot."
+    ),
+    "scale": Verb(requests.OfStep, _scale, "How many commands of a step are not done."),
     "health": Verb(requests.Nothing, lambda d, _: d.ingestion.health(), "How the service is."),
     "describe": Verb(requests.Nothing, _describe, "The JSON Schema of each request."),
 }

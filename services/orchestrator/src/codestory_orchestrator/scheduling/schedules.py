@@ -28,7 +28,7 @@ from codestory_orchestrator.errors import (
 from codestory_orchestrator.idempotency import Idempotency, Kind
 from codestory_orchestrator.records import TRIES
 from codestory_orchestrator.scheduling import occurrences
-from codestory_orchestrator.scheduling.schedule_store import ScheduleStore
+from codestory_orchestrator.scheduling.schedule_store import Revisions, ScheduleStore
 from codestory_orchestrator.scheduling.timers import Timers, key_of
 from codestory_orchestrator.store import JobStore
 
@@ -83,20 +83,21 @@ class Schedules:
                     make=lambda schedule_id: self.create(request, schedule_id=schedule_id, owner=owner),
                 )
             if schedule_id and (found := await self.records.read(schedule_id)):
-                return found[0]
+                return found
             at = self.bus.now()
             schedule = occurrences.made(request, schedule_id or new_id(at), at, owner)
             await self.jobs.check(request.job)
             if len(schedule.model_dump_json()) > LARGEST:
                 raise OptionsTooLarge
-            if not await self.records.write(schedule, 0):  # another was asked for this very schedule, and was faster
+            written = await self.records.write(schedule)
+            if written is None:  # another was asked for this very schedule, and was faster
                 if schedule_id and (found := await self.records.read(schedule_id)):
-                    return found[0]
+                    return found
                 raise Refused({"description": f"the id {schedule.id} is taken"})
             log.info("schedule.made", schedule=schedule.id, cron=schedule.cron, time_zone=schedule.time_zone)
             with suppress(*LOST):  # it is recorded: a timer that could not be set now is set by `mend`
                 await self._arm(schedule.id)
-            return schedule
+            return written
 
     async def list_schedules(self) -> list[Schedule]:
         async with self._reachable():
@@ -107,25 +108,26 @@ class Schedules:
             found = await self.records.read(_possible(schedule_id))
             if not found:
                 raise ScheduleNotFound(schedule_id)
-            return found[0]
+            return found
 
-    async def change(self, schedule_id: str, request: ChangeSchedule) -> Schedule:
+    async def change(self, schedule_id: str, request: ChangeSchedule, revisions: Revisions = None) -> Schedule:
+        """`revisions`: only if its record is at one of these; otherwise raises ChangedMeanwhile."""
         async with self._reachable():
             at = self.bus.now()
             schedule = await self.records.change(
-                _possible(schedule_id), lambda schedule: occurrences.changed(schedule, request, at)
+                _possible(schedule_id),
+                lambda schedule: occurrences.changed(schedule, request, at),
+                revisions=revisions,
             )
             log.info("schedule.changed", schedule=schedule_id, changes=request.model_dump(exclude_none=True))
             with suppress(*LOST):
                 await self._arm(schedule_id)
             return schedule
 
-    async def delete(self, schedule_id: str) -> None:
+    async def delete(self, schedule_id: str, revisions: Revisions = None) -> None:
         """Its jobs stay."""
         async with self._reachable():
-            if not await self.records.read(_possible(schedule_id)):
-                raise ScheduleNotFound(schedule_id)
-            await self.records.delete(schedule_id)
+            await self.records.delete(_possible(schedule_id), revisions=revisions)
             log.info("schedule.deleted", schedule=schedule_id)
             with suppress(*LOST):
                 await self._arm(schedule_id)
@@ -160,8 +162,8 @@ class Schedules:
         """A time that the record does not wait for any more makes no job, but sees that the next one comes."""
         occurrence = _occurrence(msg.data)
         found = await self.records.read(schedule_id)
-        if found and occurrence and found[0].next_at == occurrence:
-            job, problem = await self._make(found[0], occurrence, first=msg.metadata.num_delivered == 1)
+        if found and occurrence and found.next_at == occurrence:
+            job, problem = await self._make(found, occurrence, first=msg.metadata.num_delivered == 1)
             at = self.bus.now()
             with suppress(ScheduleNotFound):  # deleted meanwhile
                 await self.records.change(
@@ -209,7 +211,7 @@ class Schedules:
 
     async def _next_at(self, schedule_id: str) -> datetime | None:
         found = await self.records.read(schedule_id)
-        return found[0].next_at if found else None
+        return found.next_at if found else None
 
     async def mend(self, pending: set[str]) -> None:
         """Set what a process that died, or a broker that lost its storage, has left unset. `pending`: of `Timers`, as

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -118,6 +119,27 @@ class ChatProvider:
 
     async def summarize(self, subject: Subject) -> Reply:
         call = _Call(subject, prompt.of(subject), self._answered)
+        with telemetry.part(telemetry.MODEL_CALL) as said:
+            try:
+                return await self._answer_of(call)
+            finally:
+                self._count(call.usage)
+                said["tokens"] = call.usage.input + call.usage.output
+
+    def _count(self, usage: Usage) -> None:
+        """What one subject took, with all that was asked again."""
+        settings = self._settings
+        kinds = (
+            ("input", usage.input, usage.input - usage.cached, settings.llm_price_input),
+            ("cached", usage.cached, usage.cached, settings.llm_price_cached),
+            ("output", usage.output, usage.output, settings.llm_price_output),
+        )
+        for kind, tokens, paid, price in kinds:
+            telemetry.MODEL_TOKENS.labels(kind).inc(max(0, tokens))
+            if price:
+                telemetry.MODEL_SPEND.labels(kind).inc(max(0, paid) * price / 1e6)
+
+    async def _answer_of(self, call: _Call) -> Reply:
         try:
             while (reply := await self._attempt(call)) is None:
                 pass  # bounded: whatever leads here again is counted in the call
@@ -165,6 +187,13 @@ class ChatProvider:
             asked["reasoning_effort"] = self._settings.llm_reasoning_effort
         content = json.dumps(asked).encode()
         headers = {"Content-Type": "application/json", **sent.headers}
+        began = time.monotonic()
+        said = await self._said(content, headers)
+        telemetry.MODEL_SECONDS.inc(time.monotonic() - began)
+        telemetry.MODEL_REQUESTS.labels(str(said.status or "none")).inc()
+        return said
+
+    async def _said(self, content: bytes, headers: Mapping[str, str]) -> _Said:
         seconds = self._settings.llm_timeout
         try:
             async with (

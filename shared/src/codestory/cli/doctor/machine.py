@@ -22,7 +22,7 @@ FEW_FILES, TOO_FEW_FILES = 1024, 256
 #: A container has 64 MiB unless it is asked for more: no room for the copy of a repository.
 SMALL_SHM = 256 * 1024**2
 SHM = Path("/dev/shm")  # noqa: S108 - only looked at
-REINSTALL = f"{sys.executable} -m pip install --upgrade codestory-ingestion (in a clone: make up)"
+REINSTALL = "make up, in the clone that this was installed from"
 
 
 def look(settings: CliSettings) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def _version(client: Client, health: Health) -> Finding:
     return warn(
         "service",
         f"{client.url} is Code Story {health.version}, this is {mine}",
-        f"install the same version here or there: pip install codestory=={health.version}",
+        f"have the same version here and there: in a clone, check out that of {health.version}, then make up",
     )
 
 
