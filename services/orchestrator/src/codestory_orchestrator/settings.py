@@ -24,8 +24,8 @@ class OrchestratorSettings(AccessSettings, BusSettings):
     repository_roots: tuple[Path, ...] = ()
     #: Steps admitted at once, over all jobs. Taken when the stream is made and when this changes; set live it stays.
     resource_max_tokens: int = Field(default=4, ge=1, le=100_000)
-    #: On how many servers of a NATS cluster each stream and bucket lies: 3, or 5, in a cluster. Raised when this is, and
-    #: never lowered.
+    #: On how many servers of a NATS cluster each stream and bucket lies: 3, or 5, in a cluster. Raised when this is,
+    #: and never lowered.
     nats_replicas: int = Field(default=1, ge=1, le=5)
     #: The reconciler's round: what was lost between two lines is sent again.
     reconcile_seconds: float = 5.0
