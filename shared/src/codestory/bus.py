@@ -192,6 +192,7 @@ class Bus:
             task.cancel()
         with suppress(*LOST):
             await self.broker.stop()
+        self._js = None
 
     @property
     def nc(self) -> Client:

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,8 +232,19 @@ def images() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def reachable_models() -> Iterator[ModelServer]:
     """A model's endpoint on this host, for containers to reach."""
-    with ModelServer(Rules(latency=0.05), host="0.0.0.0") as server:  # it wants a key
+    with ModelServer(Rules(latency=0.05), host=gateway()) as server:
         yield server
+
+
+def gateway() -> str:
+    """Where containers find this host: the bridge's address, or with Docker Desktop this host's own loopback."""
+    shown = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    with socket.socket() as probe:
+        try:
+            probe.bind((shown, 0))
+        except OSError:
+            return "127.0.0.1"
+    return shown
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,8 @@ from codestory.testing import EmbeddedStack, executable, install_steps, wait_unt
 if TYPE_CHECKING:
     from codestory.local import Stack
 
+pytestmark = pytest.mark.long
+
 #: What a fresh idle stack may take; bytes.
 MOST_MEMORY = 800_000_000
 
