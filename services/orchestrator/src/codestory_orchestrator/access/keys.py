@@ -1,5 +1,6 @@
 """The file of API keys as it is now."""
 
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +74,8 @@ class Keys:
         self._known = {key.id: key for key in ring.keys}
         self._seen, self.problem = seen, ""
         log.info("access.keys", keys=len(self._known))
-        if exposed(self._path):
+        # A file that is another's, as a secret mounted into a container, has its modes from who mounts it.
+        if exposed(self._path) and self._path.stat().st_uid == os.geteuid():
             log.warning("access.keys_exposed", file=str(self._path), mend=f"chmod 600 {self._path}")
 
     def _fail(self, problem: str) -> None:
