@@ -47,6 +47,15 @@ def test_a_step_writes_its_own_lines_and_its_host_does_not_keep_them_twice(lines
     assert read(lines) == []
 
 
+def test_of_a_job_that_is_forgotten_nothing_comes_after(lines: kept.Lines) -> None:
+    log.info("job.ended", job_id="old")
+    log.info("job.ended", job_id="other")
+
+    log.info(kept.FORGOTTEN, job_id="old")
+
+    assert [line["job_id"] for line in read(lines)] == ["other"]
+
+
 @pytest.mark.parametrize("job", ["a.b", "a b", ">", "x" * 65, ""])
 def test_what_can_be_no_job_is_no_subject(lines: kept.Lines, job: str) -> None:
     log.info("command.unreadable", job_id=job)

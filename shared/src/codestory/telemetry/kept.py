@@ -21,6 +21,8 @@ MOST_JOBS = 1000
 MOST_LINES = 1000
 #: As a job's id, and a step's name, may be.
 WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: After this event there is nothing left for a line to lie beside.
+FORGOTTEN = "job.forgotten"
 #: Lines of this logger are on the bus already.
 KEPT_ALREADY = "codestory.steps.output"
 
@@ -68,6 +70,9 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         job, step = logs.job_of(record)
         if not job or record.name == KEPT_ALREADY or not WORD.fullmatch(job) or (step and not WORD.fullmatch(step)):
+            return
+        if record.getMessage() == FORGOTTEN:
+            self._held = deque(line for line in self._held if line.job != job)
             return
         if len(self._held) >= MOST_HELD or not self._room(job):
             metrics.LINES_DROPPED.inc()
