@@ -138,7 +138,7 @@ def test_a_model_on_this_host_writes_the_summaries(compose_stack: ComposeStack, 
 
 
 async def test_a_job_is_cancelled_and_says_so(compose_stack: ComposeStack) -> None:
-    repository = write_many(compose_stack.repositories / "compose-cancel")
+    repository = write_many(compose_stack.repositories / "compose-cancel", 6000)
     async with compose_stack.client() as client:
         job = await submit_files(compose_stack, client, repository)
         await compose_stack.running(client, job, "filesystem")
