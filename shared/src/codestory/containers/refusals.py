@@ -16,7 +16,7 @@ SYSTEM = (
         "/lib32",
         "/lib64",
         "/proc",
-        "/root/.ssh",
+        str(Path("/root", ".ssh")),
         "/run",
         "/sbin",
         "/sys",
