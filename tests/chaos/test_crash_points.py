@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from codestory import cancelling
 from codestory.bus import encoded
 from codestory.contracts.schedules import Schedule
 from codestory.testing_world import Process, World, Worlds, plan
@@ -52,7 +53,7 @@ class Victim:
             raise AssertionError(f"death before {point}: {error}") from error
         finally:
             if process.poll() is None:
-                watching.cancel()
+                await cancelling.end(watching)
             await asyncio.gather(watching, return_exceptions=True)
         return process.poll() is not None
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from codestory import cancelling
 from codestory.contracts.values import Priority
 from codestory.testing import wait_until
 from codestory.testing_bus import out_of_order
@@ -38,7 +39,7 @@ async def test_three_hundred_commands_are_admitted_in_order_of_priority_by_two_d
         gate.open()
 
         await wait_until(lambda: ended(world, JOBS + TOKENS), "all have ended", 400)
-        watching.cancel()
+        await cancelling.end(watching)
         starts = [e for e in await world.history() if e.kind == "started" and e.job in ranks]
         admitted = sorted((e.body["delivery"][0], ranks[e.job]) for e in starts)
         assert out_of_order([rank for _, rank in admitted]) == 0

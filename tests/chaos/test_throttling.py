@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import pytest
 
+from codestory import cancelling
 from codestory.testing import wait_until
 from codestory.testing_bus import LIMIT
 from codestory.testing_world import World, Worlds, plan
@@ -34,8 +35,7 @@ class Observer:
     async def __aexit__(self, *_: object) -> None:
         if self._work:
             assert not self._work.done(), self._work.exception()
-            self._work.cancel()
-            await asyncio.wait([self._work])
+            await cancelling.end(self._work)
 
     async def _observe(self) -> None:
         bus, full_at = self.world.bus, 0

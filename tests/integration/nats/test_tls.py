@@ -11,6 +11,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
+from codestory import cancelling
 from codestory.bus import Bus
 from codestory.bus_settings import BusSettings
 from codestory.testing import NatsProcess, NatsServer, free_port, servers_in_containers, wait_until
@@ -85,8 +86,7 @@ async def complaint(chosen: BusSettings, caplog: pytest.LogCaptureFixture) -> st
         await wait_until(said, "it says what is wrong")
         assert not asking.done()
     finally:
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
+        await cancelling.end(asking)
         await bus.close()
     return "".join(str(vars(record)) for record in caplog.records)
 

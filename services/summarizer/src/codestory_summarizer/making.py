@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from codestory import cancelling
 from codestory.contracts.results import Gap
 from codestory.files.repository import Unreadable
 from codestory.graph import Node, Relationship
@@ -155,8 +156,7 @@ class Making:
         _, others = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
         if self._stop and others:
             _, late = await asyncio.wait(others, timeout=grace)
-            for worker in late:
-                worker.cancel()
+            await cancelling.end(*late)
 
     async def _worker(self, plan: Plan, report: Report) -> None:
         since_pause = 0

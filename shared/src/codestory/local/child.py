@@ -11,6 +11,7 @@ from contextlib import suppress
 from logging import Logger
 from pathlib import Path
 
+from codestory import cancelling
 from codestory.local import processes
 from codestory.local.logfiles import RotatingLog
 from codestory.local.parentage import die_with_parent
@@ -124,8 +125,7 @@ class Child:
         """Until the process ends: say when it answers, then take its last words."""
         answering = asyncio.create_task(self._answer())
         await self._exited.wait()
-        answering.cancel()
-        await asyncio.wait([answering])
+        await cancelling.end(answering)
         self._last_words()
         self.ready.clear()
         assert self._program is not None

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from codestory import cancelling
 from codestory.local import processes
 from codestory.local.child import Child
 from codestory.local.files import OWNER_ONLY
@@ -145,7 +146,7 @@ class Supervisor:
         task = self._tasks[child.spec.name]
         await child.stop()
         if child.record.state == "waiting":
-            task.cancel()
+            await cancelling.end(task)
         await asyncio.wait([task])
 
     async def _end_all(self) -> None:
