@@ -77,6 +77,7 @@ class Topology:
                 subjects=[bus.subject(s) for s in ("ready.>", "sched.>", "due.>")],
                 retention=api.RetentionPolicy.WORK_QUEUE,
                 allow_msg_schedules=True,
+                allow_rollup_hdrs=True,  # the server adds it to a stream with schedules
                 allow_direct=True,  # to count what waits
                 max_msgs_per_subject=1,
             ),

@@ -24,6 +24,8 @@ from codestory.graph.settings import GraphSettings
 SCHEMES = tuple(f"{scheme}{security}://" for scheme in ("bolt", "neo4j") for security in ("", "+s", "+ssc"))
 #: The driver's own first delay is a second; two writers on one page wait milliseconds.
 FIRST_RETRY_SECONDS = 0.05
+#: Doubled, the delays of a large transaction that small ones overtake soon reach half a minute.
+RETRY_GROWTH = 1.2
 #: Rows in one record of a long answer.
 PART_ROWS = 1000
 #: Reads that failed for no fault of theirs, one after the other, before the last try.
@@ -45,6 +47,7 @@ def connect(settings: GraphSettings) -> AsyncDriver:
             connection_timeout=settings.graph_connect_timeout,
             max_transaction_retry_time=settings.graph_retry_seconds,
             initial_retry_delay=FIRST_RETRY_SECONDS,
+            retry_delay_multiplier=RETRY_GROWTH,
             # Neo4j warns of every property name that an empty database has not seen yet.
             notifications_min_severity="OFF",
             user_agent="codestory",

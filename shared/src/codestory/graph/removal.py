@@ -10,8 +10,11 @@ The fences stay, without content: they refuse whoever was stopped before and wak
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
-from neo4j import AsyncDriver, AsyncManagedTransaction, AsyncSession, unit_of_work
+from neo4j import AsyncDriver, AsyncManagedTransaction, AsyncSession, AsyncTransaction, unit_of_work
+from neo4j.exceptions import TransientError
 
 from codestory.graph import schema
 from codestory.graph.content import checked_id
@@ -28,8 +31,14 @@ REMOVAL = "removal"
 
 #: Told how many nodes and relationships have gone so far.
 Report = Callable[[int], None]
-#: Statements of one transaction; how many rows they took away.
-Work = Callable[[AsyncManagedTransaction], Awaitable[int]]
+Transaction = AsyncManagedTransaction | AsyncTransaction
+T = TypeVar("T")
+#: Statements of one transaction.
+Work = Callable[[Transaction], Awaitable[T]]
+#: The same for these nodes; how many rows they took away, and whether that was all.
+Batch = Callable[[Sequence[str], Transaction], Awaitable[tuple[int, bool]]]
+#: Rows of the smallest transaction, and what a transaction that was overtaken is divided by.
+SMALLEST, SHRINKS = 20, 4
 
 LOCK = f"""
 MATCH (f:{FENCE_LABEL}) WHERE f.key STARTS WITH $prefix SET f.lock = $mark
@@ -47,6 +56,7 @@ class Removal:
         self._repository, self._fence = checked_id(repository), fence
         self._prefix = f"{repository}+"
         self._owners: list[str] = []
+        self._rows = settings.graph_batch_rows
 
     async def run(self, owners: Iterable[str], report: Report = lambda _: None) -> dict[str, int]:
         """What has gone, as counts; what a run before took away is not among it. `owners`: steps that may have been
@@ -68,19 +78,20 @@ class Removal:
                 # The Repository last: as long as it is there, it says that it is being removed.
                 labels = sorted(await schema.labels(session), key=lambda label: (label == Label.REPOSITORY, label))
                 for label in labels:
-                    async for ids in self._ids(session, label):
-                        async for count in self._disconnect(session, label, ids):
-                            took("relationships", count)
+                    async for count in self._in_batches(
+                        session, await self._ids(session, label), self._disconnect(label)
+                    ):
+                        took("relationships", count)
                 for label in labels:
-                    async for ids in self._ids(session, label):
-                        took("nodes", await self._delete(session, label, ids))
+                    async for count in self._in_batches(session, await self._ids(session, label), self._delete(label)):
+                        took("nodes", count)
         return dict(+gone)
 
     async def _claim(self, session: AsyncSession, owners: Iterable[str]) -> None:
         """From here on no attempt that began before can change anything."""
         keys = [f"{self._repository}+{owner}" for owner in owners if OWNER_PATTERN.fullmatch(owner)]
 
-        async def claim(tx: AsyncManagedTransaction) -> int:
+        async def claim(tx: Transaction) -> None:
             await rows(tx, f"UNWIND $keys AS key MERGE (f:{FENCE_LABEL} {{key: key}})", keys=keys)
             there = await self._lock(tx)
             names = [key.removeprefix(self._prefix) for key in there]
@@ -93,11 +104,10 @@ class Removal:
                 repo=self._repository,
                 owner=REMOVAL,
             )
-            return 0
 
         await self._once(session, claim)
 
-    async def _lock(self, tx: AsyncManagedTransaction) -> list[str]:
+    async def _lock(self, tx: Transaction) -> list[str]:
         """The keys of the repository's fences, locked, none of which a later attempt holds."""
         found = await rows(tx, LOCK, prefix=self._prefix, mark=uuid.uuid4().hex)
         for row in found:
@@ -107,62 +117,81 @@ class Removal:
                 raise kind(f"{row['key']}: an attempt that began after the removal writes here.")
         return [row["key"] for row in found]
 
-    async def _ids(self, session: AsyncSession, label: str) -> AsyncIterator[list[str]]:
-        """Of the repository's nodes of one label, a batch at a time."""
+    async def _ids(self, session: AsyncSession, label: str) -> list[str]:
+        """Of the repository's nodes of one label."""
         query = f"MATCH (n:{label} {{repo: $repo}}) {in_parts('n', 'n.id')}"
-        ids = [id_ for row in await read(session, query, repo=self._repository) for (id_,) in row["part"]]
-        for at in range(0, len(ids), self._settings.graph_batch_rows):
-            yield ids[at : at + self._settings.graph_batch_rows]
+        return [id_ for row in await read(session, query, repo=self._repository) for (id_,) in row["part"]]
 
-    async def _disconnect(self, session: AsyncSession, label: str, ids: Sequence[str]) -> AsyncIterator[int]:
-        """All that leaves these nodes, at most a batch in one transaction. Their marks say at once that it goes."""
+    async def _in_batches(self, session: AsyncSession, ids: Sequence[str], batch: Batch) -> AsyncIterator[int]:
+        """What each took away. They shrink as others' transactions overtake them, and grow again: of two in one place
+        ArcadeDB keeps the one that ends first, so that a large one may lose for ever."""
+        at = 0
+        while at < len(ids):
+            part = ids[at : at + self._rows]
+            try:
+                # The smallest may wait for its turn; the driver then tries it again and again.
+                gone, all_gone = await self._transaction(session, partial(batch, part), self._rows <= SMALLEST)
+            except TransientError:
+                if self._rows <= SMALLEST:
+                    raise
+                self._rows = max(self._rows // SHRINKS, SMALLEST)
+                continue
+            yield gone
+            at += len(part) if all_gone else 0
+            self._rows = min(self._rows * 2, self._settings.graph_batch_rows)
+
+    def _disconnect(self, label: str) -> Batch:
+        """All that leaves the nodes, so many of it in one transaction. Their marks say at once that it goes."""
         here = f"UNWIND $ids AS id MATCH (n:{label} {{id: id}})"
         unfinished = ", ".join(
             f"n._out_{owner} = CASE WHEN n._out_{owner} IS NULL THEN null ELSE $unfinished END"
             for owner in self._owners
         )
         mark = f"{here} WHERE n.repo = $repo SET {unfinished}" if unfinished else ""
-        cut = f"{here}-[e]->() WHERE n.repo = $repo WITH e LIMIT $batch DELETE e RETURN count(*) AS n"
-        batch = self._settings.graph_batch_rows
+        cut = f"{here}-[e]->() WHERE n.repo = $repo WITH e LIMIT $most DELETE e RETURN count(*) AS n"
 
-        async def work(tx: AsyncManagedTransaction) -> int:
+        async def work(ids: Sequence[str], tx: Transaction) -> tuple[int, bool]:
             if mark:
                 await rows(tx, mark, ids=ids, repo=self._repository, unfinished=UNFINISHED)
-            [row] = await rows(tx, cut, ids=ids, repo=self._repository, batch=batch)
-            return row["n"]
+            [row] = await rows(tx, cut, ids=ids, repo=self._repository, most=self._rows)
+            return row["n"], row["n"] < self._rows
 
-        while (gone := await self._transaction(session, work)) == batch:
-            yield gone
-        yield gone
+        return work
 
-    async def _delete(self, session: AsyncSession, label: str, ids: Sequence[str]) -> int:
+    def _delete(self, label: str) -> Batch:
         """Never DETACH: a relationship that another repository has just made must stop it."""
         here = f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) WHERE n.repo = $repo"
-        named = [{"id": id_, "repo": self._repository, "_missing": self._repository} for id_ in ids]
 
-        async def work(tx: AsyncManagedTransaction) -> int:
+        async def work(ids: Sequence[str], tx: Transaction) -> tuple[int, bool]:
             query = f"{here} AND NOT EXISTS {{ (n)--() }} DELETE n RETURN count(*) AS n"
             [row] = await rows(tx, query, ids=ids, repo=self._repository)
+            named = [{"id": id_, "repo": self._repository, "_missing": self._repository} for id_ in ids]
             query = f"UNWIND $rows AS r MATCH (n:{label} {{id: r.id}}) WHERE n.repo = r.repo SET n = r"
             await rows(tx, query, rows=named)
-            return row["n"]
+            return row["n"], True
 
-        return await self._transaction(session, work)
+        return work
 
-    async def _transaction(self, session: AsyncSession, work: Work) -> int:
+    async def _transaction(self, session: AsyncSession, work: Work[T], patient: bool) -> T:
         """Behind the fences, which `work` finds locked."""
 
-        async def fenced(tx: AsyncManagedTransaction) -> int:
+        async def fenced(tx: Transaction) -> T:
             await self._lock(tx)
             return await work(tx)
 
-        return await self._once(session, fenced)
+        return await self._once(session, fenced, patient)
 
-    async def _once(self, session: AsyncSession, work: Work) -> int:
-        """Statements that may run twice: what has gone stays gone."""
-        bounded = unit_of_work(timeout=self._settings.graph_transaction_seconds)(work)
+    async def _once(self, session: AsyncSession, work: Work[T], patient: bool = True) -> T:
+        """Statements that may run twice: what has gone stays gone. Unless `patient`, whoever was overtaken hears it."""
+        seconds = self._settings.graph_transaction_seconds
+        bounded = unit_of_work(timeout=seconds)(work)
 
-        async def once(_attempt: int) -> int:
-            return await session.execute_write(bounded)
+        async def once(_attempt: int) -> T:
+            if patient:
+                return await session.execute_write(bounded)
+            async with await session.begin_transaction(timeout=seconds) as tx:
+                done = await work(tx)
+                await tx.commit()
+                return done
 
         return await insist(once, self._prefix)
