@@ -18,6 +18,7 @@ param platform = {
   drainSeconds: 60
   logLevel: 'INFO'
   otlpEndpoint: ''
+  otlpHeaders: false
 }
 
 param services = [

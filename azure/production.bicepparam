@@ -17,6 +17,7 @@ param platform = {
   drainSeconds: 540
   logLevel: 'INFO'
   otlpEndpoint: readEnvironmentVariable('OTLP_ENDPOINT', '')
+  otlpHeaders: false
 }
 
 param version = readEnvironmentVariable('VERSION')

@@ -57,7 +57,8 @@ var files = concat(
     { name: 'nats-seed', secret: 'nats-orchestrator' }
     { name: 'api-keys', secret: 'api-keys' }
   ],
-  platform.natsCa ? [{ name: 'nats-ca', secret: 'nats-ca' }] : []
+  platform.natsCa ? [{ name: 'nats-ca', secret: 'nats-ca' }] : [],
+  platform.otlpHeaders ? [{ name: 'otlp-headers', secret: 'otlp-headers' }] : []
 )
 
 var mounted = [for file in files: { secretRef: file.name, path: file.name }]
@@ -80,9 +81,11 @@ var common = [
   { name: 'CODESTORY_LOG_LEVEL', value: platform.logLevel }
 ]
 var tls = platform.natsCa ? [{ name: 'CODESTORY_NATS_TLS_CA_FILE', value: '/secrets/nats-ca' }] : []
-var tracing = empty(platform.otlpEndpoint) ? [] : [
+var endpoint = empty(platform.otlpEndpoint) ? [] : [
   { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: platform.otlpEndpoint }
 ]
+var sender = platform.otlpHeaders ? [{ name: 'OTEL_EXPORTER_OTLP_HEADERS_FILE', value: '/secrets/otlp-headers' }] : []
+var tracing = concat(endpoint, sender)
 var entra = empty(entraAudience) ? [] : [
   { name: 'CODESTORY_OIDC_ISSUER', value: '${environment().authentication.loginEndpoint}${entraTenantId}/v2.0' }
   { name: 'CODESTORY_OIDC_AUDIENCE', value: entraAudience }

@@ -38,4 +38,6 @@ type Platform = {
   logLevel: string
   // Where spans are sent, OTLP over HTTP: http://HOST:4318. Empty: nowhere.
   otlpEndpoint: string
+  // The secret otlp-headers says who sends them, for a collector that wants to know: authorization=Bearer%20….
+  otlpHeaders: bool
 }

@@ -53,7 +53,8 @@ var files = concat(
     { name: 'neo4j-password', secret: 'neo4j-password' }
     { name: 'nats-seed', secret: 'nats-step-${appName}' }
   ],
-  platform.natsCa ? [{ name: 'nats-ca', secret: 'nats-ca' }] : []
+  platform.natsCa ? [{ name: 'nats-ca', secret: 'nats-ca' }] : [],
+  platform.otlpHeaders ? [{ name: 'otlp-headers', secret: 'otlp-headers' }] : []
 )
 
 var mounted = [for file in files: { secretRef: file.name, path: file.name }]
@@ -79,9 +80,11 @@ var common = [
   { name: 'CODESTORY_LOG_LEVEL', value: platform.logLevel }
 ]
 var tls = platform.natsCa ? [{ name: 'CODESTORY_NATS_TLS_CA_FILE', value: '/secrets/nats-ca' }] : []
-var tracing = empty(platform.otlpEndpoint) ? [] : [
+var endpoint = empty(platform.otlpEndpoint) ? [] : [
   { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: platform.otlpEndpoint }
 ]
+var sender = platform.otlpHeaders ? [{ name: 'OTEL_EXPORTER_OTLP_HEADERS_FILE', value: '/secrets/otlp-headers' }] : []
+var tracing = concat(endpoint, sender)
 
 // Where its commands wait for a token, by priority, and where they are until they have ended.
 var consumers = [

@@ -31,6 +31,8 @@ class Options(BaseModel):
     #: A fork that holds everything this process holds, the socket to its host too, and outlives it.
     fork: bool = False
     say: str = ""
+    #: Print what stands in this variable of the environment.
+    betray: str = ""
 
 
 class Scripted(PipelineStep[Options]):
@@ -38,6 +40,8 @@ class Scripted(PipelineStep[Options]):
         options = ctx.options
         if options.say:
             print(options.say, flush=True)
+        if options.betray:
+            print("it is", os.environ[options.betray], flush=True)
         if options.kill_host:
             os.kill(os.getppid(), signal.SIGKILL)
         if options.family:

@@ -1,8 +1,10 @@
 """Two orchestrators behind keys, on a real server: whose is whose, tickets, and what ends with a key."""
 
 import asyncio
+import io
 import json
 import secrets
+import zipfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,6 +23,7 @@ from codestory.contracts.api import StepInfo
 from codestory.graph.settings import GraphSettings
 from codestory.testing import NatsServer, wait_until
 from codestory_orchestrator.api import ApiSettings, create_app
+from codestory_orchestrator.bundles import contents
 from codestory_orchestrator.orchestrator import Orchestrator
 from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.testing_access import KeysFile
@@ -44,6 +47,7 @@ class Service:
             history=parts.history,
             repositories=parts.repositories,
             snapshots=parts.snapshots,
+            bundles=parts.bundler,
             door=parts.door,
         )
         self.document = app.openapi()
@@ -196,6 +200,31 @@ async def test_another_owners_job_and_schedule_exist_for_nobody_but_admins(
             with pytest.raises(ConnectionClosed):
                 await feed.recv()
         assert feed.close_code == 4404
+
+
+async def test_a_bundle_tells_admins_how_the_deployment_is_set_up_and_owners_about_their_job(
+    start: Callable[..., Any], keys: KeysFile, request_for: Callable[..., dict[str, Any]]
+) -> None:
+    service = await start()
+    async with service.caller(keys.headers("operator")) as team, service.caller(keys.headers("admin")) as admin:
+        job = await _submitted(team, request_for("shop"))
+        path = f"/v1/ingest/{job['id']}/bundle"
+
+        theirs, whole = _unpacked((await team.get(path)).content), _unpacked((await admin.get(path)).content)
+
+    about = json.loads(theirs[contents.MANIFEST])
+    assert json.loads(theirs[contents.RECORD])["id"] == json.loads(whole[contents.RECORD])["id"] == job["id"]
+    assert {entry["name"] for entry in about["missing"]} >= set(contents.FOR_ADMINS)
+    assert set(contents.FOR_ADMINS) - set(whole) <= {contents.GRAPH}
+    assert not set(contents.FOR_ADMINS) & set(theirs)
+    assert "the job's owner" in about["made_for"]
+    for role in ("operator", "other", "admin"):
+        assert keys.shown(role) not in "".join((*theirs.values(), *whole.values()))
+
+
+def _unpacked(content: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        return {name: packed.read(name).decode() for name in packed.namelist()}
 
 
 async def test_a_ticket_lets_one_websocket_in_at_whichever_orchestrator(

@@ -92,6 +92,7 @@ BY_FORM: dict[str, tuple[str, Make]] = {
     "netlify": ("netlify", lambda d: "nfp_" + d.alnum(40)),
     "supabase": ("supabase", lambda d: "sbp_" + d.hex(40)),
     "tailscale": ("tailscale", lambda d: f"tskey-auth-{d.alnum(17)}-{d.alnum(32)}"),
+    "nats_seed": ("nats_user", lambda d: "SUAF" + d.base32(54)),
     "openshift": ("openshift", lambda d: "sha256~" + d.word(43)),
     "github_classic": ("github", lambda d: "ghp_" + d.alnum(36)),
     "github_oauth": ("github", lambda d: "gho_" + d.alnum(36)),

@@ -38,6 +38,8 @@ FAST = {
     "CODESTORY_PROGRESS_SECONDS": "0.1",
     "CODESTORY_KILL_GRACE_SECONDS": "0.2",
 }
+#: A metric that is told only of what there is at this moment.
+PASSING = "ingest_queue_commands"
 #: An orchestrator that has lost its bus, or has none yet, says so.
 UNAVAILABLE = 503
 
@@ -111,6 +113,8 @@ class World(Watched):
         )
         stack.callback(self._kill_stopped)  # before the hosts: a stopped child cannot see that its host is gone
         self.ports: list[int] = []
+        #: Where workers serve their metrics: those that were started with a CODESTORY_PROBE_PORT.
+        self.probes: list[int] = []
         self.started: list[Process] = []
         self.submitted: list[str] = []
         self._stopped: list[psutil.Process] = []
@@ -130,6 +134,8 @@ class World(Watched):
         return self._start("orchestrator", point, CODESTORY_PORT=str(port))
 
     def worker(self, step: str, point: str = "", **environment: str) -> Process:
+        if port := environment.get("CODESTORY_PROBE_PORT"):
+            self.probes.append(int(port))
         return self._start(step, point, **environment)
 
     async def register(self, step: str) -> None:
@@ -318,6 +324,17 @@ class World(Watched):
         for job, step in holders.items():
             await self.event(job, step, "started")
         return gate, list(holders)
+
+    async def series(self) -> set[str]:
+        """Name and labels of all that its processes count. What a queue holds at this moment is left out: it is told of
+        those steps and priorities in which something waits."""
+        found = set[str]()
+        for port in (*self.ports, *self.probes):
+            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+                text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+            found |= {f"{port} {line.rpartition(' ')[0]}" for line in lines if not line.startswith(PASSING)}
+        return found
 
     async def show(self, job: str) -> dict[str, Any]:
         return (await self.ask("GET", f"/v1/ingest/{job}")).json()

@@ -93,6 +93,8 @@ class GuardedStack:
     operator: Bus
     directory: Path
     repository: Path
+    #: Of the REST API.
+    url: str
 
 
 def reaching(graph: GraphSettings) -> dict[str, str]:
@@ -113,7 +115,7 @@ async def guarded_stack(
     with ExitStack() as closing:
         guarded = Guarded(directory / "nats-auth", namespace)
         closing.callback(guarded.server.close)
-        packages, repository = directory / "packages", directory / "repository"
+        packages, repository, port = directory / "packages", directory / "repository", free_port()
         packages.mkdir()
         repository.mkdir()
         (repository / "README.md").write_text("# A repository\n")
@@ -124,7 +126,7 @@ async def guarded_stack(
             "CODESTORY_NATS_URL": guarded.server.url,
             "CODESTORY_NAMESPACE": namespace,
             "CODESTORY_PIPELINE_CONFIG": str(directory / "pipeline_config.yml"),
-            "CODESTORY_PORT": str(free_port()),
+            "CODESTORY_PORT": str(port),
             "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
             **(reaching(graph) if graph else {}),
         }
@@ -153,6 +155,6 @@ async def guarded_stack(
                 await wait_until(workers_live, "a and b live", 60)
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{(directory / 'log').read_text()[-6000:]}") from error
-            yield GuardedStack(guarded, operator, directory, repository)
+            yield GuardedStack(guarded, operator, directory, repository, f"http://127.0.0.1:{port}")
         finally:
             await operator.close()

@@ -41,6 +41,32 @@ async def test_a_job_that_is_started_by_a_request_completes_and_is_shown_as_the_
     assert [e["kind"] for e in events.body["events"]] == ["started", "completed", "ended"]
 
 
+@pytest.mark.parametrize("name", ["traceparent", "Traceparent"])
+async def test_a_job_that_is_started_by_a_request_belongs_to_the_trace_that_its_header_names(
+    world: World, name: str
+) -> None:
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = {name: f"00-{trace_id}-{span_id}-01", "tracestate": "vendor=1"}
+
+    subject, body = world.bus.subject("api.start"), json.dumps(request(world)).encode()
+    answer = await world.bus.nc.request(subject, body, timeout=20, headers=headers)
+
+    job = json.loads(answer.data)["id"]
+    await world.state(job, "COMPLETED")
+    spans: list[dict[str, Any]] = []
+
+    async def told() -> bool:
+        spans[:] = (await world.ask("GET", f"/v1/ingest/{job}/trace")).json()["spans"]
+        return any(span["name"] == "submit job" and span["parent_id"] for span in spans)
+
+    await wait_until(told, "the submission's span is kept", 60)
+    root = next(span for span in spans if span["name"] == "submit job")
+    assert (root["trace_id"], root["parent_id"]) == (trace_id, span_id)
+    linked = [link for span in spans for link in span["links"]]
+    assert linked
+    assert set(linked) == {f"{trace_id}-{root['span_id']}"}
+
+
 @pytest.mark.parametrize(
     ("verb", "path"),
     [

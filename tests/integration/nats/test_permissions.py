@@ -1,12 +1,15 @@
 """What each user of the bus may: a whole job needs no more, and everything else is refused. One line each."""
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nats
 import nats.errors
 import pytest
@@ -14,6 +17,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from codestory.nats_users import folder
+from codestory.nats_users.permissions import Names
 from codestory.testing import wait_until
 
 from .conftest import Guarded, GuardedStack, ask, guarded_stack
@@ -269,6 +273,24 @@ async def test_a_step_that_is_added_is_let_in_once_the_server_has_read_its_confi
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[GuardedStack]:
     async with guarded_stack(tmp_path_factory.mktemp("guarded"), NAMESPACE) as stack:
         yield stack
+
+
+async def test_a_support_bundle_can_be_made_by_the_orchestrators_user_and_holds_no_seed(stack: GuardedStack) -> None:
+    asked = {"repository": str(stack.repository), "name": "bundled", "options": {"say": "hello"}}
+    job = (await ask(stack.operator, "api.start", asked)).body["id"]
+
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as asking:
+        response = await asking.get(f"{stack.url}/v1/ingest/{job}/bundle")
+    with zipfile.ZipFile(io.BytesIO(response.content)) as packed:
+        files = {name: packed.read(name).decode() for name in packed.namelist()}
+
+    assert [entry["name"] for entry in json.loads(files["bundle.json"])["missing"]] == ["service/graph.json"]
+    streams = json.loads(files["service/streams.json"])
+    told = streams["streams"].values(), streams["consumers"].values()
+    assert all("config" in each for kind in told for each in kind)
+    assert len(streams["streams"]) == len(Names(NAMESPACE).all())
+    for seed in stack.guarded.written.seeds.values():
+        assert seed.read_text().strip() not in "".join(files.values())
 
 
 async def test_a_whole_job_runs_with_each_service_as_its_own_user(stack: GuardedStack) -> None:

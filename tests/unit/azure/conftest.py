@@ -30,8 +30,10 @@ STEPS = ("blarify", "filesystem", "summarizer", "documentation_grapher")
 
 
 def deployed(name: str, scaler: str = "", **changes: Any) -> Deployment:
+    """`changes`: of parameters, and of fields of the platform."""
     template, given = parameters(AZURE / f"{name}.bicepparam", ENVIRONMENTS[name])
     platform = given["platform"] | ({"scalerMode": scaler} if scaler else {})
+    platform |= {field: changes.pop(field) for field in set(changes) & set(platform)}
     return deploy(template, given | {"platform": platform} | changes)
 
 

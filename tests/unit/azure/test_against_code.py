@@ -164,6 +164,17 @@ def test_what_reads_the_vault_is_not_there_for_the_container(apps: dict[str, dic
     assert inside == (["id-codestory-summarizer"] if with_model else [])
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_collector_wants_to_hear_comes_from_the_vault(service: str) -> None:
+    app = app_of(deployed("production", otlpHeaders=True).bodies("Microsoft.App/containerApps"), service)
+
+    files = {file["path"]: file["secretRef"] for file in app["properties"]["template"]["volumes"][0]["secrets"]}
+    of_vault = {one["name"]: one["keyVaultUrl"] for one in app["properties"]["configuration"]["secrets"]}
+    assert variables(app)["OTEL_EXPORTER_OTLP_HEADERS_FILE"] == "/secrets/otlp-headers"
+    assert of_vault[files["otlp-headers"]].endswith("/secrets/otlp-headers")
+    assert "OTEL_EXPORTER_OTLP_HEADERS_FILE" in names_of(TelemetrySettings)
+
+
 def test_the_model_is_asked_by_the_summarizers_own_identity() -> None:
     environment = variables(deployed("production").bodies("Microsoft.App/containerApps")["summarizer"])
 

@@ -217,7 +217,7 @@ def test_update_is_a_job_of_what_has_changed(run: Run, repository: Path, submitt
 def test_a_job_that_is_due_later_is_left_and_says_when(
     run: Run, repository: Path, jobs: Jobs, make_job: MakeJob, submitted: list[SubmitJob]
 ) -> None:
-    jobs["next"] = [make_job(state="SCHEDULED", due_at=now() + timedelta(hours=1, minutes=30))]
+    jobs["next"] = [make_job(state="SCHEDULED", due_at=now() + timedelta(hours=1, minutes=30, seconds=20))]
 
     code, out, err = run("ingest", "start", str(repository), "--countdown", "1h30m")
 

@@ -1,7 +1,6 @@
 """Both clients: each verb asks what it says, and gives what is answered."""
 
 import json
-import re
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -19,7 +18,7 @@ from codestory.client import (
     ServiceUnreachable,
     StillRunning,
     Throttled,
-    Unavailable,
+    UnexpectedAnswer,
 )
 from codestory.contracts.api import JobView, RetryJob, SubmitJob
 from codestory.contracts.schedules import CreateSchedule, Schedule
@@ -40,14 +39,19 @@ QUICK = Patience(back_off=0.01, max_back_off=0.02)
 class Service:
     """Answers every request with one answer, and remembers what it was asked."""
 
-    def __init__(self, content: Any = None, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, content: Any = None, status: int = 200, headers: Mapping[str, str] | None = None, packed: bytes = b""
+    ) -> None:
         self.asked: list[httpx.Request] = []
+        self._packed = packed
         self._content = content
         self._status = status
         self._headers = dict(headers or {})
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
+        if self._packed:
+            return httpx.Response(200, content=self._packed, headers={"Content-Type": "application/zip"})
         if self._content is None:
             return httpx.Response(self._status, headers=self._headers)
         return httpx.Response(self._status, json=self._content, headers=self._headers)
@@ -320,18 +324,29 @@ async def test_the_trace_of_a_job_is_asked_for(ask: Ask) -> None:
     assert service.last == ("GET", "/v1/ingest/job1/trace", None)
 
 
-async def test_a_submission_bears_a_trace_context_that_is_the_same_when_it_is_sent_again(
+async def test_a_submission_from_without_a_span_leaves_it_to_the_service_to_begin_a_trace(
     ask: Ask, make_job: MakeJob
 ) -> None:
-    service = Service(make_job().model_dump(mode="json"), 503, {"Retry-After": "0"})
+    service = Service(make_job().model_dump(mode="json"), 202)
 
-    with pytest.raises(Unavailable):
-        await ask(service, "submit", repository="/srv")
+    await ask(service, "submit", repository="/srv")
 
-    sent = {request.headers["traceparent"] for request in service.asked}
-    assert len(service.asked) > 1
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", sent.pop())
-    assert not sent
+    assert "traceparent" not in service.asked[0].headers
+
+
+async def test_the_bundle_of_a_job_is_the_file_that_is_answered(ask: Ask) -> None:
+    file = Service(packed=b"PK and more")
+
+    content = await ask(file, "bundle", "job1")
+
+    assert content == b"PK and more"
+    assert file.last == ("GET", "/v1/ingest/job1/bundle", None)
+    assert file.asked[0].headers["accept"] == "application/zip"
+
+
+async def test_what_is_no_file_is_not_taken_for_a_bundle(ask: Ask) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        await ask(Service({"job": "job1"}), "bundle", "job1")
 
 
 async def test_a_submission_from_within_a_span_is_part_of_its_trace(ask: Ask, make_job: MakeJob) -> None:

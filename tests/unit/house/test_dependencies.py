@@ -33,6 +33,7 @@ EXTRAS = {
     "nats_users": "cli",
     "client": "client",
     "redaction": "redaction",
+    "disclosure.py": "disclosure",
     "pipeline_file.py": "client",
     "ingestion_pipeline": "cli",
     "steps": "steps",
@@ -40,6 +41,8 @@ EXTRAS = {
     "cli": "cli",
     "testing_bus.py": "bus",
     "testing_containers.py": "testing",
+    "testing_prometheus.py": "client",
+    "testing_settings.py": "disclosure",
     "testing_traces.py": "telemetry",
     "testing_world.py": "steps",
 }

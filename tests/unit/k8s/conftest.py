@@ -1,8 +1,10 @@
 """The manifests as files, and as kustomize builds them."""
 
+import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,27 @@ def kustomize() -> tuple[str, ...]:
 def overlays(kustomize: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
     """What each overlay comes to, by its name."""
     return {path.parent.name: build(kustomize, path.parent) for path in K8S.glob("overlays/*/kustomization.yaml")}
+
+
+@pytest.fixture(scope="session")
+def composed(
+    kustomize: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[tuple[str, str], dict[str, Any]]]:
+    """The base with components, the folders of them given, as kustomize builds it: by kind and name."""
+
+    def of(*components: Path) -> dict[tuple[str, str], dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("overlay")
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "codestory",
+            "resources": [os.path.relpath(K8S / "base", folder)],
+            "components": [os.path.relpath(component, folder) for component in components],
+        }
+        (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
+        return {(it["kind"], it["metadata"]["name"]): it for it in build(kustomize, folder)}
+
+    return of
 
 
 def build(kustomize: tuple[str, ...], overlay: Path) -> list[dict[str, Any]]:

@@ -53,9 +53,12 @@ def test_every_service_of_compose_is_in_the_cluster_with_its_image(base: Base) -
 
 def test_the_settings_of_all_services_are_those_of_compose() -> None:
     ours = config()
-    theirs = {key: value for key, value in COMPOSE["filesystem"]["environment"].items() if key not in ELSEWHERE}
+    given = {key: value for key, value in COMPOSE["filesystem"]["environment"].items() if key not in ELSEWHERE}
+    theirs = {key: value for key, value in given.items() if not key.startswith("OTEL_")}
 
     assert {key: ours.get(key) for key in theirs} == theirs
+    assert ours["OTEL_EXPORTER_OTLP_ENDPOINT"] == ""  # nowhere, unless the deployment says otherwise
+    assert given["OTEL_EXPORTER_OTLP_ENDPOINT"] is None
     assert set(ours) >= ELSEWHERE
 
 

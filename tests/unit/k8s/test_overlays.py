@@ -1,7 +1,7 @@
 """Every overlay is what Kubernetes and KEDA take, and keeps the rules of the house."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,11 +9,14 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
+from codestory.contracts.planning import Lag
 from codestory.steps.settings import HostSettings
 
 Overlays = dict[str, list[dict[str, Any]]]
 
+K8S = Path(__file__).parents[3] / "k8s"
 SCHEMA = Path(__file__).with_name("keda-2.21.0-scaledobject.json")
+BUILT_BY_OTHERS = {"nats", "neo4j"}
 GRACE_BEYOND_DRAIN = 10  # for the kill of a child, and the last messages
 
 
@@ -61,6 +64,25 @@ def test_what_is_kedas_is_valid_by_kedas_own_schema(overlays: Overlays) -> None:
         jsonschema.validate(wrong, schema)
 
 
+def test_the_orchestrator_is_asked_for_each_step_where_the_bus_is_not(
+    composed: Callable[..., dict[tuple[str, str], dict[str, Any]]],
+) -> None:
+    built = composed(K8S / "components" / "keda", K8S / "components" / "keda-metrics-api")
+    [port] = built["Service", "orchestrator"]["spec"]["ports"]
+    where = f"http://orchestrator.codestory.svc.cluster.local:{port['port']}/v1/ingest/scale"
+    [secret] = built["TriggerAuthentication", "keda-viewer"]["spec"]["secretTargetRef"]
+
+    assert secret["parameter"] == "token"
+    for name in ("blarify", "filesystem", "summarizer", "documentation-grapher"):
+        scaled = built["ScaledObject", name]
+        jsonschema.validate(scaled, schema_of_keda())
+        [trigger] = scaled["spec"]["triggers"]
+        assert trigger["type"] == "metrics-api"
+        assert trigger["authenticationRef"] == {"name": "keda-viewer"}
+        assert trigger["metadata"]["url"] == f"{where}/{name.replace('-', '_')}"
+        assert trigger["metadata"]["valueLocation"] in Lag.model_fields
+
+
 def test_every_pod_is_restricted_and_says_what_it_takes(overlays: Overlays) -> None:
     for name, pod in (it for documents in overlays.values() for it in workloads(documents)):
         [container] = pod["containers"]
@@ -92,6 +114,13 @@ def test_no_pod_is_killed_before_it_has_drained(overlays: Overlays) -> None:
             settings = {it["name"]: it.get("value") for it in pod["containers"][0].get("env", [])}
             drain = float(settings.get("CODESTORY_DRAIN_SECONDS") or HostSettings().drain_seconds)
             assert pod["terminationGracePeriodSeconds"] >= drain + GRACE_BEYOND_DRAIN, name
+
+
+def test_a_pod_that_is_told_to_go_before_its_program_listens_goes(overlays: Overlays) -> None:
+    """The first process of a container hears no signal that it has not asked for."""
+    for name, pod in (it for documents in overlays.values() for it in workloads(documents)):
+        if name not in BUILT_BY_OTHERS:
+            assert pod.get("shareProcessNamespace") is True, name
 
 
 def test_everything_lies_in_one_namespace_and_every_selector_finds_a_pod(overlays: Overlays) -> None:

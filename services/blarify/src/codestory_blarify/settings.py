@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from codestory import disclosure
 from codestory_blarify.programs import Limits
 
 _GIB = 1024**3
@@ -37,6 +38,11 @@ class BlarifySettings(BaseSettings):
     @property
     def pyrefly(self) -> Path:
         return self.python.with_name("pyrefly")
+
+    def versions(self) -> dict[str, str]:
+        """Of the packages beside that Python."""
+        packages = disclosure.installed(self.python.parents[1].glob("lib/python*/site-packages"))
+        return {f"blarify/{name}": version for name, version in packages.items()}
 
     @property
     def limits(self) -> Limits:

@@ -1,7 +1,7 @@
 """The step: copies the sources, has Blarify find the definitions and engines the references, and writes the rows."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -55,6 +55,12 @@ class BlarifyStep(PipelineStep[Options]):
     name = "blarify"
     owns = (Label.CLASS, Label.FUNCTION, Label.METHOD, Label.EXTERNAL)
     phases: ClassVar = {"listing": 1, "copying": 3, "parsing": 22, "references": 26, "writing": 48}
+    settings_classes = (BlarifySettings,)
+
+    @classmethod
+    def versions(cls) -> Mapping[str, str]:
+        """Blarify, Pyrefly and what they need, in an environment of their own."""
+        return BlarifySettings().versions()
 
     async def execute(self, ctx: StepContext[Options]) -> StepResult:
         return await self._run(ctx)

@@ -63,6 +63,7 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
                 door=orchestrator.door,
                 repositories=orchestrator.repositories,
                 snapshots=orchestrator.snapshots,
+                bundles=orchestrator.bundler,
             ),
             host=settings.host,
             port=settings.port,

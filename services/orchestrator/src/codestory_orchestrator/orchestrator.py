@@ -17,6 +17,7 @@ from codestory.keeping import Keeping
 from codestory.puller import Puller
 from codestory_orchestrator.access.door import Door
 from codestory_orchestrator.access.tickets import Tickets
+from codestory_orchestrator.bundles.bundler import Bundler, Sources
 from codestory_orchestrator.deletions import Deletions
 from codestory_orchestrator.deployment import Deployment
 from codestory_orchestrator.dispatcher import Dispatcher
@@ -93,6 +94,17 @@ class Orchestrator:
         desk = Desk(self.ingestion, self.schedules, self.history, self.repositories, keeping)
         self.operators = Operators(bus, desk, settings)
         self.replicas = Replicas(bus, me, self.deployment.config)
+        sources = Sources(
+            self.store,
+            self.ingestion,
+            self.history,
+            self.deployment,
+            self.replicas,
+            self.graph,
+            graph_settings=graph,
+            fetching=fetching,
+        )
+        self.bundler = Bundler(sources, settings)
         self.door = Door(settings, Tickets(bus, settings.tickets_seconds))
         self.ingestion.report.access = self.door.check
         self.ingestion.report.differing = lambda: self.replicas.differing

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus
 from codestory.contracts.api import StepInfo
+from codestory.contracts.services import Registration
 from codestory.mirror import Mirror
 
 log = telemetry.logger(__name__)
@@ -36,6 +37,14 @@ class Registry:
     @property
     def steps(self) -> dict[str, StepInfo]:
         return dict(self._known)
+
+    def registrations(self) -> dict[str, Registration]:
+        """With what their services have said of themselves."""
+        found: dict[str, Registration] = {}
+        for name, (_, data) in self._mirror.entries.items():
+            with suppress(ValidationError):
+                found[name] = Registration.model_validate_json(data)
+        return found
 
     async def start(self) -> None:
         """What was interrupted may be begun again."""

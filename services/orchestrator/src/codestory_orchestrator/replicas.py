@@ -33,15 +33,20 @@ class Replicas:
     async def _look(self) -> None:
         mine = await asyncio.to_thread(self._fingerprint)
         await self.bus.record(self.bus.key("workers", f"{PRESENCE}.{self.me}"), {"pipeline_config": mine})
-        others: dict[str, str] = {}
-        for subject in await self.bus.subjects("KV_workers", self.bus.key("workers", f"{PRESENCE}.*")):
-            said = await self.bus.last("KV_workers", subject)
-            if said:
-                others[subject.rpartition(".")[2]] = said.body.get("pipeline_config", "")
+        others = await self.present()
         differing = tuple(sorted(name for name, fingerprint in others.items() if fingerprint not in {mine, ""}))
         if differing and differing != self.differing:
             log.warning("pipeline_config.differs", mine=mine, orchestrators=list(differing))
         self.differing = differing
+
+    async def present(self) -> dict[str, str]:
+        """Those that live, each with the fingerprint of its file."""
+        found: dict[str, str] = {}
+        for subject in await self.bus.subjects("KV_workers", self.bus.key("workers", f"{PRESENCE}.*")):
+            said = await self.bus.last("KV_workers", subject)
+            if said:
+                found[subject.rpartition(".")[2]] = said.body.get("pipeline_config", "")
+        return found
 
     def _fingerprint(self) -> str:
         """Of what the file means, not of how it is laid out. Empty: it cannot be read, which is said elsewhere."""

@@ -64,6 +64,13 @@ class OrchestratorSettings(AccessSettings, BusSettings):
     history_poll_seconds: float = Field(default=2.0, gt=0)
     #: Of the trace of one job so many spans are told.
     trace_spans: int = Field(default=2000, ge=1, le=20_000)
+    #: A support bundle has so many bytes at most, unpacked; what does not fit is left out and named.
+    bundle_max_bytes: int = Field(default=24 * 1024 * 1024, ge=64 * 1024)
+    #: To make one takes so long at most, and to ask for one part of it; what has not come by then is named.
+    bundle_seconds: float = Field(default=20.0, gt=0)
+    bundle_part_seconds: float = Field(default=5.0, gt=0)
+    #: So many are made at once, at each orchestrator.
+    bundles_in_flight: int = Field(default=2, ge=1)
     #: How often the services that this one depends on are looked at, for its metrics.
     dependencies_seconds: float = Field(default=5.0, gt=0)
     #: What the store of uploaded and fetched repositories keeps. One that no job has asked for in so long goes, unless

@@ -60,5 +60,5 @@ def guarded(door: Door, ingestion: ScriptedIngestion, settings: ApiSettings | No
         ingestion,
         settings or ApiSettings(metrics_public=False),
         door=door,
-        **{"schedules": nothing, "history": nothing, "repositories": nothing, "snapshots": nothing} | parts,
+        **dict.fromkeys(("schedules", "history", "repositories", "snapshots", "bundles"), nothing) | parts,
     )

@@ -58,6 +58,7 @@ class SummarizerStep(PipelineStep[Options]):
     name = "summarizer"
     owns = (Label.SUMMARY,)
     phases: ClassVar = {"reading the graph": 15, "reading files": 10, "summarizing": 40, "writing": 35}
+    settings_classes = (SummarizerSettings,)
 
     async def execute(self, ctx: StepContext[Options]) -> StepResult:
         provider = _provider(ctx)

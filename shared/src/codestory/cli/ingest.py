@@ -8,6 +8,7 @@ from rich.console import Console
 
 from codestory.cli import (
     arguments,
+    bundle,
     completion,
     control,
     flags,
@@ -283,7 +284,7 @@ def watch(job: flags.Job) -> None:
 app.command()(mount.mount)
 for verb in (control.why, control.cancel, control.stop, control.resume, control.retry, control.prioritise):
     app.command()(verb)
-for told in (history.events, history.logs, trace_of.trace):
+for told in (history.events, history.logs, trace_of.trace, bundle.bundle):
     app.command()(told)
 app.add_typer(schedules.app, name="schedules", help="What is ingested again and again.")
 

@@ -419,6 +419,11 @@ class AsyncClient:
         """Where its time went: spans, one trace of the submission and one of each attempt, linked to it."""
         return await self._send(calls.trace(job_id))
 
+    async def bundle(self, job_id: str) -> bytes:
+        """All that is known of a job, for whoever helps with it: a zip file, secrets left out. README.md in it says
+        what it holds, and what it does not."""
+        return (await self._send(calls.bundle(job_id))).content
+
     def logs(
         self, job_id: str, step: str | None = None, *, from_seq: int = 0, follow: bool = False
     ) -> AsyncGenerator[LogLine]:
@@ -446,7 +451,12 @@ class AsyncClient:
             failures += 1
             try:
                 response = await self._http.request(
-                    call.method, call.path, params=call.query, content=call.body, headers=content_headers(call)
+                    call.method,
+                    call.path,
+                    params=call.query,
+                    content=call.body,
+                    headers=content_headers(call),
+                    timeout=max(self._timeout, call.seconds),
                 )
             except httpx.TransportError as error:
                 wait = self._patience.before_retry(call, failures)

@@ -39,6 +39,8 @@ from codestory.contracts.values import JobId, JobState, Mode, OnFull, Priority, 
 
 JOBS = "v1/ingest"
 SCHEDULES = f"{JOBS}/schedules"
+#: Longer than a service takes by its own settings, unless they are changed a lot.
+BUNDLE_SECONDS = 120.0
 #: Names below JOBS that are not jobs.
 RESERVED = frozenset(
     {
@@ -77,7 +79,8 @@ class Call(Generic[Answer]):
     `again`: sent a second time it changes nothing more, so that it may be sent again when nobody knows whether it
     arrived. What only asks is so, and each verb of a job: stopped twice is stopped once.
 
-    `report`: where a problem brings the answer along all the same."""
+    `report`: where a problem brings the answer along all the same. `media_type`: the answer is the `content` itself, of
+    this kind. `seconds`: it may take so long, if that is more than a request otherwise may."""
 
     method: str
     path: str
@@ -87,11 +90,19 @@ class Call(Generic[Answer]):
     again: bool = False
     report: str = ""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    media_type: str = ""
+    seconds: float = 0.0
 
     @property
     def asks(self) -> bool:
         """It changes nothing at all."""
         return self.method == "GET"
+
+
+class Content(BaseModel):
+    """The answer of a request for a file."""
+
+    content: bytes
 
 
 class Submission(TypedDict, total=False):
@@ -228,6 +239,11 @@ def events(job_id: str, start: int, epoch: int) -> Call[EventList]:
 
 def trace(job_id: str) -> Call[Trace]:
     return _ask(f"{JOBS}/{known(job_id)}/trace", Trace)
+
+
+def bundle(job_id: str) -> Call[Content]:
+    path, zipped = f"{JOBS}/{known(job_id)}/bundle", "application/zip"
+    return Call("GET", path, Content, again=True, media_type=zipped, seconds=BUNDLE_SECONDS, headers={"Accept": zipped})
 
 
 def logs(job_id: str, step: str | None, start: int, epoch: int) -> Call[LogList]:

@@ -404,6 +404,11 @@ class Client:
         """Where its time went: spans, one trace of the submission and one of each attempt, linked to it."""
         return self._send(calls.trace(job_id))
 
+    def bundle(self, job_id: str) -> bytes:
+        """All that is known of a job, for whoever helps with it: a zip file, secrets left out. README.md in it says
+        what it holds, and what it does not."""
+        return (self._send(calls.bundle(job_id))).content
+
     def logs(
         self, job_id: str, step: str | None = None, *, from_seq: int = 0, follow: bool = False
     ) -> Generator[LogLine]:
@@ -431,7 +436,12 @@ class Client:
             failures += 1
             try:
                 response = self._http.request(
-                    call.method, call.path, params=call.query, content=call.body, headers=content_headers(call)
+                    call.method,
+                    call.path,
+                    params=call.query,
+                    content=call.body,
+                    headers=content_headers(call),
+                    timeout=max(self._timeout, call.seconds),
                 )
             except httpx.TransportError as error:
                 wait = self._patience.before_retry(call, failures)

@@ -1,6 +1,5 @@
 """The W3C trace context that a submission bears: the job's traces link to it."""
 
-import secrets
 import sys
 
 #: What a context may consist of.
@@ -8,11 +7,11 @@ HEADERS = ("traceparent", "tracestate")
 
 
 def context() -> dict[str, str]:
-    """Of the caller's span, where the program uses OpenTelemetry and is in one; else of a trace that begins here.
+    """Of the caller's span, where the program uses OpenTelemetry and is in one. Else none: the service begins a trace.
+    One made up here would name a span that nobody ever tells, and would decide in the service's place what is sampled.
 
     Not imported for it: a program that uses it has loaded it already."""
     carrier: dict[str, str] = {}
     if propagate := sys.modules.get("opentelemetry.propagate"):
         propagate.inject(carrier)
-    found = {name: carrier[name] for name in HEADERS if name in carrier}
-    return found or {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"}
+    return {name: carrier[name] for name in HEADERS if name in carrier}

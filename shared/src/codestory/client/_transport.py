@@ -130,6 +130,8 @@ def unreachable(address: Address, call: Call[Answer], error: Exception) -> CodeS
 def read(address: Address, call: Call[Answer], response: httpx.Response) -> Answer:
     """What the service answered, or the error that it states."""
     if response.is_success:
+        if call.media_type and response.headers.get("Content-Type", "").partition(";")[0] == call.media_type:
+            return call.answer.model_construct(content=response.content)
         try:
             return call.answer.model_validate_json(response.content or b"{}")
         except ValidationError as error:

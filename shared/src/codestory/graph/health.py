@@ -29,5 +29,11 @@ class GraphHealth:
             self._asked_at = time.monotonic()
         return self._problem
 
+    async def server(self) -> str:
+        """What it says it is, and which protocol it speaks. Raises GraphUnavailable."""
+        with driver.reaching():
+            said = await self._driver.get_server_info()
+        return f"{said.agent}, Bolt {'.'.join(map(str, said.protocol_version))}"
+
     async def close(self) -> None:
         await self._driver.close()

@@ -68,6 +68,7 @@ CLOUDS = (
     form("render_token", "rnd_", rf"{_L}rnd_[A-Za-z0-9]{{28,40}}{_R}", check=lambda it: machine_made(it, 20)),
     form("supabase_key", "sbp_ sb_secret_", r"sb(?:p_[0-9a-f]{40}|_secret_[A-Za-z0-9_-]{22,60})"),
     form("tailscale_key", "tskey-", r"tskey-[a-z]{2,12}-[A-Za-z0-9]{8,40}-[A-Za-z0-9]{16,64}"),
+    form("nats_seed", "sua saa soa sna sca sxa", rf"{_L}S[UAONCX]A[A-P][A-Z2-7]{{54}}{_R}"),
     form("openshift_token", "sha256~", r"sha256~[A-Za-z0-9_-]{43}"),
 )
 

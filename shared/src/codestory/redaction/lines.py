@@ -1,6 +1,7 @@
 """Redaction of a stream that comes line by line, where a private key fills many."""
 
 import re
+from collections.abc import Callable
 
 from codestory.redaction.scan import redact
 
@@ -11,9 +12,12 @@ MOST_LINES = 1000
 
 
 class Lines:
-    """One stream. After the first line of a private key, those that can be more of it are taken for it."""
+    """One stream. After the first line of a private key, those that can be more of it are taken for it.
 
-    def __init__(self) -> None:
+    `known`: takes out of a line what is known to be secret."""
+
+    def __init__(self, known: Callable[[str], str] = str) -> None:
+        self._known = known
         self._left = 0
 
     def redact(self, line: str) -> str:
@@ -21,4 +25,4 @@ class Lines:
             self._left -= 1
             return "[REDACTED:private_key]" if line.strip() else line
         self._left = MOST_LINES if _BEGIN.search(line) else 0
-        return redact(line).text
+        return redact(self._known(line)).text

@@ -15,6 +15,7 @@ from faststream.nats import NatsMessage
 from codestory import cancelling, telemetry
 from codestory.bus import LOST, Bus
 from codestory.contracts.api import StepInfo
+from codestory.contracts.services import Registration
 from codestory.keeping import Keeping
 from codestory.puller import Puller
 from codestory.snapshots.cache import SnapshotCache
@@ -34,7 +35,7 @@ class StepUnusable(Exception):
     """The step cannot be described: it is not installed, or its package cannot be imported."""
 
 
-async def describe(step: str) -> StepInfo:
+async def describe(step: str) -> Registration:
     """What the step says of itself, asked in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "codestory.steps.describe", step),
@@ -46,7 +47,7 @@ async def describe(step: str) -> StepInfo:
         out, err = await process.communicate()
     if process.returncode:
         raise StepUnusable(err.decode("utf-8", "replace").strip()[-4000:])
-    return StepInfo.model_validate_json(out.splitlines()[-1])
+    return Registration.model_validate_json(out.splitlines()[-1])
 
 
 async def _nothing() -> str:

@@ -8,12 +8,13 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 
 import psutil
 
-from codestory import telemetry
+from codestory import disclosure, telemetry
 from codestory.contracts.results import Progress
-from codestory.redaction import Lines
+from codestory.redaction import Cleaner, Lines
 from codestory.steps.frames import CHILD_FRAME, FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
 from codestory.steps.settings import HostSettings
 from codestory.steps.usage import descendants, out_of_memory_kills
@@ -37,6 +38,12 @@ class ChildDied(Exception):
         self.tail, self.out_of_memory = tail, out_of_memory
 
 
+@cache
+def _own_secrets() -> Cleaner:
+    """Of this service: a step's process has its environment, and might write them."""
+    return Cleaner(disclosure.secrets_around())
+
+
 class Child:
     """One process that runs attempts of one step. `on_line` gets what it writes to its standard streams."""
 
@@ -47,7 +54,7 @@ class Child:
         self.on_line: Callable[[str], None] = lambda _: None
         self._reader, self._writer = stream
         self._tail: deque[str] = deque(maxlen=TAIL)
-        self._lines = Lines()
+        self._lines = Lines(_own_secrets().without_known)
         self._kills_before = out_of_memory_kills()
         self._output = asyncio.create_task(self._read_output())
         self._exit = asyncio.create_task(self._see_exit())

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
+from pydantic_settings import BaseSettings
 
 from codestory.contracts.jobs import Repository
 from codestory.contracts.results import EXAMPLES, NAMES, Gap, Progress, StepOutcome
@@ -108,11 +109,13 @@ class PipelineStep(StepOperations, ABC, Generic[OptionsT]):
 
     `name`: as in pipeline_config.yml, `[a-z][a-z0-9_]*`. `owns`: the node labels whose nodes this step alone writes;
     other steps' nodes may be named as ends of relationships. `phases`: what a run goes through, in order, each with its
-    share of the time, in whatever unit. A step runs in a process of its own and may block it."""
+    share of the time, in whatever unit. `settings_classes`: its own settings, which a support bundle shows
+    without their secrets. A step runs in a process of its own and may block it."""
 
     name: ClassVar[str]
     owns: ClassVar[tuple[str, ...]] = ()
     phases: ClassVar[Mapping[str, float]] = {}
+    settings_classes: ClassVar[tuple[type[BaseSettings], ...]] = ()
 
     @abstractmethod
     async def execute(self, ctx: StepContext[OptionsT]) -> StepResult:
@@ -127,6 +130,11 @@ class PipelineStep(StepOperations, ABC, Generic[OptionsT]):
     def updates(cls) -> bool:
         """It has an `update` of its own."""
         return cls.update is not PipelineStep.update
+
+    @classmethod
+    def versions(cls) -> Mapping[str, str]:
+        """Of the programs that it runs and that are no packages of its own environment, by name."""
+        return {}
 
     @classmethod
     def options_model(cls) -> type[BaseModel]:

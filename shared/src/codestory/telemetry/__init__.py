@@ -111,11 +111,16 @@ def _trace(service: str) -> None:
     sink = Sink(Resource.create({"service.name": service, "service.version": version()}))
     _Process.spans, _Process.sink = kept.Spans(), sink
     sink.add(_Process.spans)
-    if TelemetrySettings().exports:
+    settings = TelemetrySettings()
+    if settings.exports:
         # Only who exports waits for its imports. A queue that is full drops; who takes them may be away.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-        sink.add(BatchSpanProcessor(OTLPSpanExporter()))
+        try:
+            headers = settings.headers()
+        except OSError as error:
+            sys.exit(f"codestory: OTEL_EXPORTER_OTLP_HEADERS_FILE cannot be read: {error}")
+        sink.add(BatchSpanProcessor(OTLPSpanExporter(headers=headers)))
     send_to(sink)
     trace.set_tracer_provider(sink.provider)
 

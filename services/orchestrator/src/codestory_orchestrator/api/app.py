@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from codestory_orchestrator.access.door import Door
 from codestory_orchestrator.access.settings import AccessSettings
+from codestory_orchestrator.api import bundles as bundles_api
 from codestory_orchestrator.api import (
     events,
     health,
@@ -27,6 +28,7 @@ from codestory_orchestrator.api import (
 from codestory_orchestrator.api import repositories as repositories_api
 from codestory_orchestrator.api import schedules as schedules_api
 from codestory_orchestrator.api import snapshots as snapshots_api
+from codestory_orchestrator.api.bundles import Bundles
 from codestory_orchestrator.api.gate import Gate
 from codestory_orchestrator.api.guard import Guard
 from codestory_orchestrator.api.history import History
@@ -76,6 +78,7 @@ def create_app(
     history: History | None = None,
     repositories: Repositories | None = None,
     snapshots: Snapshots | None = None,
+    bundles: Bundles | None = None,
     door: Door | None = None,
 ) -> FastAPI:
     """The ASGI application. It answers from the start; `/readyz` says when `ingestion` can work.
@@ -93,14 +96,16 @@ def create_app(
     )
     app.state.ingestion, app.state.settings, app.state.schedules = ingestion, settings, schedules
     app.state.history, app.state.repositories, app.state.snapshots = history, repositories, snapshots
+    app.state.bundles = bundles
     app.state.door = door = door or Door(AccessSettings.model_construct())
     scheduling = [schedules_api.router] if schedules else []
     keeping = [repositories_api.router] if repositories else []
     uploading = [snapshots_api.router] if snapshots else []
     telling = [events.router, logs.router, traces.router] if history else []
+    helping = [bundles_api.router] if bundles else []
     # Those with fixed paths first: `/v1/ingest/steps` is no job.
     fixed = (resources.router, health.router, planning.router, tickets.router, *scheduling, *keeping, *uploading)
-    for router in (*fixed, jobs.router, *telling, ws.router):
+    for router in (*fixed, jobs.router, *telling, *helping, ws.router):
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Gate, api=app, door=door, metrics_public=settings.metrics_public)

@@ -95,7 +95,8 @@ class Operators:
                 given = refused(Busy(self.settings.operators_in_flight), subject)
             else:
                 limit = self.settings.operators_max_body_bytes
-                given = await answer(self.desk, verb, subject, request.data, limit)
+                with telemetry.within({name.lower(): value for name, value in (request.headers or {}).items()}):
+                    given = await answer(self.desk, verb, subject, request.data, limit)
             room = self.bus.nc.max_payload - HEADER_BYTES
             if len(given.data) > room:
                 given = refused(AnswerTooLarge(len(given.data), room), subject)
