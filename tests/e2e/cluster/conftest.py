@@ -40,16 +40,10 @@ QUICK = {
     "CODESTORY_PROGRESS_SECONDS": "0.2",
     "CODESTORY_GRAPH_BATCH_ROWS": "25",
 }
-#: As k8s/README.md says for another namespace: whom KEDA asks.
-ENDPOINTS = {
-    "source": {"kind": "Service", "name": "nats-headless", "fieldPath": "metadata.namespace"},
-    "targets": [
-        {
-            "select": {"kind": "ScaledObject"},
-            "fieldPaths": ["spec.triggers.*.metadata.natsServerMonitoringEndpoint"],
-            "options": {"delimiter": ".", "index": 1},
-        }
-    ],
+#: As k8s/README.md says for another namespace: whom KEDA asks, the last of its components having the word.
+ASKED = {
+    "keda": ("nats-headless", "spec.triggers.*.metadata.natsServerMonitoringEndpoint"),
+    "keda-metrics-api": ("orchestrator", "spec.triggers.*.metadata.url"),
 }
 #: In every pod of the stack, and nothing else: whoever wishes to look from inside has Python there.
 CONNECTS = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 4)"
@@ -96,6 +90,11 @@ class Cluster:
         pods = self.get("pods", "--selector", f"app={app}")["items"]
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
+    def delete(self) -> None:
+        """The namespace. Its controller would wait for half of the longest grace: nothing here needs any."""
+        self("delete", "deployments,statefulsets,pods", "--all", "--grace-period=1", "--wait=false", check=False)
+        self("delete", "namespace", self.namespace, "--ignore-not-found", limit=300, check=False)
+
     def connects(self, pod: str, host: str, port: int) -> bool:
         """From within a pod that has Python."""
         return self("exec", pod, "--", "python", "-c", CONNECTS, host, str(port), check=False).returncode == 0
@@ -137,12 +136,14 @@ class ClusterStack:
     def __init__(self, folder: Path, kubectl: Cluster, tag: str) -> None:
         self.folder, self.kubectl, self.tag = folder, kubectl, tag
         self.secrets = folder / "secrets"
+        self.viewer_key = ""
         self._ports: list[Forwarded] = []
         self._environment: dict[str, str] = {}
 
     def up(self) -> None:
         """Every pod ready when this returns."""
         self.kubectl("create", "namespace", self.kubectl.namespace)
+        self.viewer_key = self._key_of_a_viewer()
         made = run(
             str(K8S / "make-secrets"),
             str(self.secrets),
@@ -162,10 +163,16 @@ class ClusterStack:
             "CODESTORY_NEO4J_PASSWORD_FILE": str(self.secrets / "neo4j_password"),
         }
 
+    def _key_of_a_viewer(self) -> str:
+        """For a scaler, as k8s/README.md says. A key that is made later is known to the pods minutes later."""
+        self.secrets.mkdir(mode=0o700)
+        keys = ("--file", str(self.secrets / "api_keys.json"), "--owner", "keda", "--role", "viewer")
+        return json.loads(run(executable("codestory"), "auth", "keys", "create", *keys, "--json").stdout)["key"]
+
     def down(self) -> None:
         for port in self._ports:
             port.close()
-        self.kubectl("delete", "namespace", self.kubectl.namespace, "--ignore-not-found", limit=300, check=False)
+        self.kubectl.delete()
 
     def overlay(self, name: str, *components: str) -> Path:
         """A folder for kustomize: what these tests run, and the components besides."""
@@ -190,9 +197,22 @@ class ClusterStack:
                     "options": {"disableNameSuffixHash": True},
                 }
             ],
-            "replacements": [ENDPOINTS],
             "images": [{"name": f"codestory/{image}", "newTag": self.tag} for image in IMAGES],
         }
+        if scalers := [ASKED[component] for component in components if component in ASKED]:
+            service, path = scalers[-1]
+            kustomization["replacements"] = [
+                {
+                    "source": {"kind": "Service", "name": service, "fieldPath": "metadata.namespace"},
+                    "targets": [
+                        {
+                            "select": {"kind": "ScaledObject"},
+                            "fieldPaths": [path],
+                            "options": {"delimiter": ".", "index": 1},
+                        }
+                    ],
+                }
+            ]
         (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
         return folder
 

@@ -45,7 +45,7 @@ def foreign(cluster_stack: ClusterStack) -> Iterator[Cluster]:
         there("wait", "--for=condition=Ready", "pod/bystander", "--timeout=180s", limit=200)
         yield there
     finally:
-        there("delete", "namespace", there.namespace, limit=120, check=False)
+        there.delete()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import yaml
 from codestory.testing import executable
 
 if TYPE_CHECKING:
-    from conftest import ClusterStack
+    from conftest import Cluster, ClusterStack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -27,6 +28,7 @@ TOOLS = Path(os.environ.get("CODESTORY_TOOLS") or ROOT.parent / "shared" / "tool
 LOAD = os.environ.get("CODESTORY_TEST_CLUSTER_LOAD") or f"{TOOLS / 'cluster.sh'} load"
 STEP, DEPLOYMENT = "line_counter", "line-counter"
 PIPELINE = "steps:\n  - name: filesystem\n  - name: line_counter\n    options:\n      languages: [Python]\n"
+NEW_FILE_SECONDS = 180
 MEASURED = """
 MATCH (m:Metric {repo: $repo})-[:MEASURES]->(f:File)
 RETURN m.name AS language, m.lines AS lines, f.path AS file ORDER BY file
@@ -54,6 +56,16 @@ def image(cluster_stack: ClusterStack, tmp_path: Path) -> Iterator[str]:
     run(["docker", "image", "rm", "--force", name])
 
 
+def let_in(kubectl: Cluster, server: str) -> None:
+    """The server reads its users again, once its pod has the new file: at the latest after a minute and a half."""
+    # What is said of a pod makes its node look at it at once.
+    kubectl("annotate", "pod", server, f"example.org/users={STEP}", "--overwrite")
+    deadline = time.monotonic() + NEW_FILE_SECONDS
+    while kubectl("exec", server, "--", "grep", "-q", STEP, "/etc/nats/auth.conf", check=False).returncode:
+        assert time.monotonic() < deadline, f"{server} has no new file of users after {NEW_FILE_SECONDS} s"
+    kubectl("exec", server, "--", "nats-server", "--signal", "reload=1")
+
+
 @pytest.fixture
 def line_counter(cluster_stack: ClusterStack, image: str) -> Iterator[ClusterStack]:
     """The stack that runs already, with the step's pods besides."""
@@ -68,8 +80,8 @@ def line_counter(cluster_stack: ClusterStack, image: str) -> Iterator[ClusterSta
     programs = {"CODESTORY": executable("codestory"), "PYTHON": sys.executable}
     made = run([str(ROOT / "k8s" / "make-secrets"), str(secrets)], environment=programs)
     cluster_stack.kubectl("apply", "--filename", "-", stdin=made)
-    cluster_stack.kubectl("rollout", "restart", "statefulset/nats")
-    cluster_stack.ready("statefulset/nats")
+    for server in cluster_stack.kubectl.pods("nats"):
+        let_in(cluster_stack.kubectl, server["metadata"]["name"])
     cluster_stack.apply(overlay)
     try:
         cluster_stack.ready(f"deployment/{DEPLOYMENT}")
