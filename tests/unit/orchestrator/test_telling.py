@@ -100,6 +100,13 @@ def test_a_command_that_is_admitted_says_how_long_it_waited(told: Spans, job: Jo
     assert observed() - before == 7.0
 
 
+def test_the_first_job_that_fails_is_an_increase() -> None:
+    telling.begin()
+
+    assert REGISTRY.get_sample_value("ingest_jobs_total", {"state": "FAILED"}) is not None
+    assert REGISTRY.get_sample_value("ingest_jobs_total", {"state": "RUNNING"}) is None
+
+
 def test_a_thousand_jobs_add_no_series(job: Job) -> None:
     def series() -> int:
         return sum(len(list(family.samples)) for family in REGISTRY.collect() if family.name.startswith("ingest_"))

@@ -15,6 +15,7 @@ from codestory.graph.health import GraphHealth
 from codestory.graph.settings import GraphSettings
 from codestory.keeping import Keeping
 from codestory.puller import Puller
+from codestory_orchestrator import telling
 from codestory_orchestrator.access.door import Door
 from codestory_orchestrator.access.tickets import Tickets
 from codestory_orchestrator.bundles.bundler import Bundler, Sources
@@ -114,6 +115,7 @@ class Orchestrator:
         bus = self.bus
         bus.on_reconnect(self._back)
         telemetry.DEPENDENCY.labels("nats").set_function(lambda: bus.connected)
+        telling.begin()
         await bus.connect()
         await self.dispatcher.start()
         epoch = await self._learn()

@@ -91,6 +91,13 @@ def observe(step: str, event: StepEnded) -> None:
         telemetry.STEP_MEMORY.labels(step).observe(used.peak_memory_bytes)
 
 
+def begin() -> None:
+    """What counts jobs begins at 0: Prometheus sees no increase in a series that begins at 1."""
+    for state in filter(lambda state: state.ended, JobState):
+        telemetry.JOBS_ENDED.labels(state)
+        telemetry.JOB_SECONDS.labels(state)
+
+
 def job_ended(job: Job) -> None:
     telemetry.JOBS_ENDED.labels(job.state).inc()
     if job.started_at and job.ended_at:

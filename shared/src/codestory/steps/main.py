@@ -45,6 +45,8 @@ async def _run(host: Host, settings: HostSettings) -> None:
 
     host.needs = needs
     telemetry.DEPENDENCY.labels("nats").set_function(lambda: host.bus.connected)
+    for by in ("graph", "event"):
+        telemetry.FENCED.labels(by)  # from 0: Prometheus sees no increase in a series that begins at 1
     probes = Probes(settings.probe_host, settings.probe_port, host.unready, settings.probe_seconds)
     log.info("probes.serving", step=host.info.name, host=settings.probe_host, port=probes.port)
     try:
