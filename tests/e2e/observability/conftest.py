@@ -36,6 +36,11 @@ class Model:
     def start(self) -> None:
         self._server = self._server or ModelServer(self.rules, port=self.port)
 
+    @property
+    def asked(self) -> int:
+        """How often, since it was started."""
+        return len(self._server.requests) if self._server else 0
+
     def kill(self) -> None:
         if self._server:
             self._server.close()

@@ -150,10 +150,10 @@ async def test_a_dead_model_is_named_while_a_job_asks_it(stack: WatchedStack, tm
         found = await stack.prometheus.ask(f'sum(llm_requests_total{{code="{code}"}})')
         return float(found[0]["value"][1]) if found else 0
 
-    before = await count("200")
+    before = stack.model.asked
 
     async def asked() -> bool:
-        return await count("200") > before + 5
+        return stack.model.asked > before + 5
 
     async with AsyncClient(stack.url) as client:
         job = await client.submit(
@@ -161,7 +161,7 @@ async def test_a_dead_model_is_named_while_a_job_asks_it(stack: WatchedStack, tm
         )
         await wait_until(asked, "the model has been asked", 240)
         stack.model.kill()
-        await fires(stack, "ModelFails", limit=120)
+        await fires(stack, "ModelFails", limit=240)
         assert await count("none") > 0
         stack.model.start()
 
