@@ -302,6 +302,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = urlsplit(self.path).path
+        if self.models.closing.is_set():  # who is gone answers nobody, on no connection
+            self.close_connection = True
+            return
         if path == "/_answers":
             said = json.loads(content)
             self.models.answer(*(Answer(**answer) for answer in said.get("next", [])))
