@@ -20,6 +20,8 @@ import pytest
 from codestory.nats_users.permissions import inbox_prefix
 from codestory.testing import executable, free_port, wait_until
 
+pytestmark = pytest.mark.long
+
 AZURE = Path(__file__).parents[3] / "azure"
 #: A secret of a Key Vault, in bytes.
 LARGEST = 25_000

@@ -15,7 +15,7 @@ from codestory_orchestrator.settings import OrchestratorSettings
 from codestory_orchestrator.throttling.limits import Limits
 from codestory_orchestrator.topology import Topology
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 NAMES = Names("three").all()
 
