@@ -39,6 +39,8 @@ OTEL_SHOWN = (
 )
 #: What an address is asked with.
 _QUESTION = re.compile(r"[?#]")
+#: Of what looks like a secret; the known ones are not told at all.
+_CLEANER = Cleaner()
 
 Settings = type[BaseSettings] | BaseSettings
 
@@ -154,7 +156,7 @@ def _value(value: Any, name: str) -> JsonValue:
 
 def _text(text: str) -> str:
     """Of an address: where it is, and not with what."""
-    text = Cleaner().text(_address(text) if "://" in text else text)
+    text = _CLEANER.text(_address(text) if "://" in text else text)
     return text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS]}…"
 
 

@@ -50,6 +50,8 @@ class Model:
 class WatchedStack(EmbeddedStack):
     """Its steps serve their metrics on free ports, which their logs name."""
 
+    steps = STEPS
+
     def __init__(self, directory: Path, model: Model, prometheus: Prometheus) -> None:
         super().__init__(
             directory,
@@ -70,6 +72,15 @@ class WatchedStack(EmbeddedStack):
         )
         self.model, self.prometheus, self.url = model, prometheus, ""
         self._paths = StatePaths(directory / "state")
+
+    @staticmethod
+    async def probe(address: str, path: str) -> int:
+        """The status of the answer; 0: there is none."""
+        async with httpx.AsyncClient(timeout=8) as client:
+            try:
+                return (await client.get(f"http://{address}{path}")).status_code
+            except httpx.TransportError:
+                return 0
 
     def start(self) -> str:
         ran = self.run("service", "start", "--json", limit=START_SECONDS + 30)
@@ -102,7 +113,7 @@ class WatchedStack(EmbeddedStack):
         async def all_ready() -> bool:
             addresses = self.addresses()
             return len(addresses) == 1 + len(STEPS) and all(
-                [await status(address, "/readyz") == OK for address in addresses.values()]
+                [await self.probe(address, "/readyz") == OK for address in addresses.values()]
             )
 
         await wait_until(all_ready, "every process is ready", 120)
@@ -126,15 +137,6 @@ class WatchedStack(EmbeddedStack):
             supervisor.send_signal(signal.SIGCONT)
             self.model.start()
         await self.up()
-
-
-async def status(address: str, path: str) -> int:
-    """Of the answer; 0: there is none."""
-    async with httpx.AsyncClient(timeout=8) as client:
-        try:
-            return (await client.get(f"http://{address}{path}")).status_code
-        except httpx.TransportError:
-            return 0
 
 
 @pytest.fixture(scope="session")

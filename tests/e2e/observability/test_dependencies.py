@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 #: Seconds until a probe that should be red is.
 RED = 10
-STEPS = ("blarify", "filesystem", "summarizer", "documentation_grapher")
 
 
 @pytest.fixture
@@ -28,17 +27,9 @@ async def stack(watched: WatchedStack) -> WatchedStack:
     return watched
 
 
-async def probe(address: str, path: str) -> int:
-    async with httpx.AsyncClient(timeout=8) as client:
-        try:
-            return (await client.get(f"http://{address}{path}")).status_code
-        except httpx.TransportError:
-            return 0
-
-
-async def answers(addresses: list[str], path: str, wanted: int, limit: float = RED) -> None:
+async def answers(stack: WatchedStack, addresses: list[str], path: str, wanted: int, limit: float = RED) -> None:
     async def there() -> bool:
-        return {await probe(address, path) for address in addresses} == {wanted}
+        return {await stack.probe(address, path) for address in addresses} == {wanted}
 
     await wait_until(there, f"{path} of all is {wanted}", limit)
 
@@ -75,12 +66,12 @@ async def test_a_dead_bus_turns_every_process_red_and_is_named(stack: WatchedSta
     async with stack.unmended():
         stack.kill("nats")
         began = time.monotonic()
-        await answers(list(addresses.values()), "/readyz", 503)
+        await answers(stack, list(addresses.values()), "/readyz", 503)
         red = time.monotonic() - began
 
-        await answers(list(addresses.values()), "/livez", 200)
+        await answers(stack, list(addresses.values()), "/livez", 200)
         assert await check(stack, "nats") == "fail"
-        assert (await probe(orchestrator, "/v1/ingest/health")) == 503
+        assert (await stack.probe(orchestrator, "/v1/ingest/health")) == 503
         await fires(stack, "DependencyDown", job="orchestrator", dependency="nats")
         await fires(stack, "DependencyDown", job="steps", dependency="nats")
 
@@ -90,19 +81,19 @@ async def test_a_dead_bus_turns_every_process_red_and_is_named(stack: WatchedSta
 
 async def test_a_dead_graph_turns_the_steps_red_and_is_named(stack: WatchedStack) -> None:
     addresses = stack.addresses()
-    steps = [addresses[f"step-{step}"] for step in STEPS]
+    steps = [addresses[f"step-{step}"] for step in stack.steps]
 
     async with stack.unmended():
         stack.kill("graph")
-        await answers(steps, "/readyz", 503)
+        await answers(stack, steps, "/readyz", 503)
 
-        await answers(list(addresses.values()), "/livez", 200)
+        await answers(stack, list(addresses.values()), "/livez", 200)
         assert await check(stack, "graph") == "fail"
         assert await check(stack, "nats") == "pass"
         await fires(stack, "DependencyDown", job="orchestrator", dependency="graph")
         await fires(stack, "DependencyDown", job="steps", dependency="graph")
         # It needs no graph to take jobs and to tell of them.
-        assert await probe(addresses["orchestrator"], "/readyz") == 200
+        assert await stack.probe(addresses["orchestrator"], "/readyz") == 200
 
     await quiet(stack, "DependencyDown")
 
@@ -119,7 +110,7 @@ async def test_a_step_without_a_service_is_named(stack: WatchedStack) -> None:
         await wait_until(gone, "no worker of filesystem is known", 30)
 
         await fires(stack, "TargetDown", job="steps")
-        assert await probe(addresses["orchestrator"], "/readyz") == 200
+        assert await stack.probe(addresses["orchestrator"], "/readyz") == 200
         down = {alert[3] for alert in await stack.prometheus.firing() if alert[0] == "TargetDown"}
 
     await quiet(stack, "TargetDown")
@@ -133,7 +124,7 @@ async def test_a_dead_orchestrator_is_named(stack: WatchedStack) -> None:
         stack.kill("orchestrator")
         await fires(stack, "OrchestratorDown")
 
-        await answers([addresses[f"step-{step}"] for step in STEPS], "/livez", 200)
+        await answers(stack, [addresses[f"step-{step}"] for step in stack.steps], "/livez", 200)
 
     await quiet(stack, "OrchestratorDown")
 
