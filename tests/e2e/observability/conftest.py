@@ -139,8 +139,9 @@ class WatchedStack(EmbeddedStack):
         await self.up()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedStack]:
+    """Of each file its own: an alert looks back over minutes, at what was killed too."""
     if not program("prometheus"):
         pytest.skip(f"prometheus is not here: {HOW}")
     model = Model()
