@@ -1,4 +1,4 @@
-"""Hundreds of jobs, and not one series more than a few of them made: in orchestrator and steps' services."""
+"""A thousand jobs, and not one series more than a few of them made: in orchestrator and steps' services."""
 
 import asyncio
 import itertools
@@ -11,7 +11,7 @@ from codestory.testing_world import World, Worlds, plan
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
-JOBS = int(os.environ.get("CODESTORY_CARDINALITY_JOBS", "300"))
+JOBS = int(os.environ.get("CODESTORY_CARDINALITY_JOBS", "1000"))
 #: Submitted at a time.
 AT_ONCE = 20
 
