@@ -15,6 +15,7 @@ from codestory.contracts.values import Priority
 from codestory.testing import NatsServer, wait_until
 from codestory.testing_bus import out_of_order
 from codestory_orchestrator.testing import Desk
+from codestory_orchestrator.throttling.admission import Look
 
 Open = Callable[..., Awaitable[Desk]]
 
@@ -40,6 +41,16 @@ async def open_desk(server: NatsServer) -> AsyncGenerator[Open]:
     yield opened
     for desk in desks:
         await desk.close()
+
+
+def slowed(look: Callable[[], Awaitable[Look]]) -> Callable[[], Awaitable[Look]]:
+    """As on a busy machine."""
+
+    async def slowly() -> Look:
+        await asyncio.sleep(0.2)
+        return await look()
+
+    return slowly
 
 
 async def until_admitted(desk: Desk, *names: str) -> None:
@@ -423,8 +434,13 @@ async def test_a_command_rises_by_one_priority_for_each_age_that_it_waits(open_d
     assert [waited(s) for s in (1, 610, 1210, 9999)] == [Priority.LOW, Priority.DEFAULT, Priority.HIGH, Priority.HIGH]
 
 
-async def test_the_urgent_come_first_whichever_of_two_orchestrators_heard_of_them(open_desk: Open) -> None:
-    one, two = await open_desk("one"), await open_desk("two")
+async def test_the_urgent_come_first_whichever_of_two_orchestrators_heard_of_them(
+    open_desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the one that admits goes on to: there is always something to admit, for longer than its lease."""
+    one, two = [await open_desk(name, dispatch_lease_seconds=3) for name in ("one", "two")]
+    for desk in (one, two):
+        monkeypatch.setattr(desk.dispatcher.admission, "look", slowed(desk.dispatcher.admission.look))
     await one.alive("a", "b")
     for i in range(4):
         await one.submit(f"holder{i}", "a")
@@ -435,9 +451,12 @@ async def test_the_urgent_come_first_whichever_of_two_orchestrators_heard_of_the
         name = await (one, two)[i // 3 % 2].submit(f"j{i:02}", "ab"[i // 6 % 2], priority=tuple(Priority)[rank])
         ranks[name] = rank
     seen: dict[str, int] = {}
+    leaders: set[bytes] = set()
 
     async def all_seen() -> bool:
         """What is admitted ends at once, and more is."""
+        lease = await one.bus.last("KV_lease", one.bus.key("lease", "dispatcher"))
+        leaders.add(lease.data if lease else b"")
         for subject in await one.bus.subjects("RUN", one.bus.subject("run.>")):
             if admitted := await one.bus.last("RUN", subject):
                 *_, step, job = subject.split(".")
@@ -448,6 +467,7 @@ async def test_the_urgent_come_first_whichever_of_two_orchestrators_heard_of_the
     await wait_until(all_seen, "all are admitted", 60)
     order = sorted(ranks, key=lambda name: seen[name])
     assert out_of_order([ranks[name] for name in order]) == 0
+    assert len(leaders) == 1
     for step in (0, 1):
         for rank in range(3):
             line = [name for name in order if ranks[name] == rank and int(name[1:]) // 6 % 2 == step]

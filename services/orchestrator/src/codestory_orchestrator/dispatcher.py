@@ -213,8 +213,9 @@ class Dispatcher:
             await self._anything_waits()
         for _ in range(ROUNDS):
             await self.admission.look()
-            if not await self._fill():
+            if not await self._fill() or not await self._holds_lease():
                 return
+            await self._held_back.keep()
 
     async def _anything_waits(self) -> None:
         """Bells are hints, and a retry that is due rings none."""
@@ -251,7 +252,7 @@ class Dispatcher:
         self._turn += 1
         first = self._turn % len(steps) if steps else 0
         steps = steps[first:] + steps[:first]
-        while steps and left.tokens > 0:
+        while steps and left.tokens > 0 and self.leads:
             share = max(1, left.tokens // len(steps))
             for step in list(steps):
                 most = min(left.room[step], left.tokens, share)
@@ -315,7 +316,7 @@ class Dispatcher:
                 return
             if command.step not in steps or left.room.get(command.step, 0) <= 0:
                 continue
-            if left.tokens <= 0:
+            if left.tokens <= 0 or not self.leads:
                 return
             waits = bool(blocked & command.tags) or not fits(command.tags, left.tags)
             if waits or await self._admit_held_back(command, left) is not Outcome.ADMITTED:
