@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -73,6 +74,9 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
             server_header=False,
         )
     )
+    # uvicorn raises what it was told again once it has ended, for whoever had a handler before it: that would end this
+    # process before its last spans are sent.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     await server.serve()
     return codes[0] if codes else int(not server.started)
 

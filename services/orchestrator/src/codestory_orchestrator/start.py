@@ -1,0 +1,10 @@
+"""`codestory-orchestrator`: main.py, once SIGTERM is heard."""
+
+from codestory import early_sigterm
+
+
+def main() -> None:
+    early_sigterm.handle()
+    from codestory_orchestrator.main import main as serve  # noqa: PLC0415 - it takes a second or two
+
+    serve()
