@@ -33,6 +33,7 @@ from codestory.step_errors import RepositoryUnavailable
 from codestory.steps import discovery
 from codestory.steps.frames import (
     FRAME_BYTES,
+    CountedFrame,
     DoneFrame,
     EndFrame,
     FailedFrame,
@@ -45,6 +46,8 @@ from codestory.steps.update import perform
 
 #: Progress goes to the host at most this often; the host sends on what it has.
 PROGRESS_SECONDS = 0.1
+#: What was counted goes there at least this often, whether there is progress or not.
+COUNTED_SECONDS = 2.0
 #: As much of an error travels: its message from the front, its traceback from the end.
 MESSAGE_CHARS, DETAIL_CHARS = 4000, 16_000
 
@@ -78,10 +81,13 @@ class Host:
 
     def tell(self) -> None:
         """In a thread of its own: a step may block the loop's."""
-        while self._news.wait():
+        while True:
+            progressed = self._news.wait(COUNTED_SECONDS)
             self._news.clear()
             with self._lock:
                 self._send_progress()
+                if not progressed and (counted := self._counted.news()):
+                    self._send(CountedFrame(counted=counted))
             time.sleep(PROGRESS_SECONDS)  # at most so often; what comes meanwhile replaces what was noted
 
     def _send_progress(self) -> None:

@@ -41,6 +41,13 @@ class ProgressFrame(Value):
     counted: tuple[Count, ...] = ()
 
 
+class CountedFrame(Value):
+    """What has been counted while nothing else was said: a step that waits long for its model reports no progress."""
+
+    kind: Literal["counted"] = "counted"
+    counted: tuple[Count, ...]
+
+
 class EndFrame(Value):
     """The attempt has ended: what it did, in parts, and what it counted since the last frame."""
 
@@ -61,5 +68,5 @@ class FailedFrame(EndFrame):
     retryable: bool = False
 
 
-ChildFrame = Annotated[ReadyFrame | ProgressFrame | DoneFrame | FailedFrame, Field(discriminator="kind")]
-CHILD_FRAME: TypeAdapter[ReadyFrame | ProgressFrame | DoneFrame | FailedFrame] = TypeAdapter(ChildFrame)
+ChildFrame = Annotated[ReadyFrame | ProgressFrame | CountedFrame | DoneFrame | FailedFrame, Field(discriminator="kind")]
+CHILD_FRAME: TypeAdapter[ReadyFrame | ProgressFrame | CountedFrame | DoneFrame | FailedFrame] = TypeAdapter(ChildFrame)

@@ -1,13 +1,14 @@
 """`codestory-step NAME`: the process that serves one step. `--register` only says that it exists, and ends."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import uvloop
 from pydantic import ValidationError
 
-from codestory import telemetry
+from codestory import cancelling, telemetry
 from codestory.bus import Bus
 from codestory.graph.health import GraphHealth
 from codestory.graph.settings import GraphSettings
@@ -48,12 +49,21 @@ async def _run(host: Host, settings: HostSettings) -> None:
     for by in ("graph", "event"):
         telemetry.FENCED.labels(by)  # from 0: Prometheus sees no increase in a series that begins at 1
     probes = Probes(settings.probe_host, settings.probe_port, host.unready, settings.probe_seconds)
+    asking = asyncio.create_task(_ask(needs, settings.probe_seconds))
     log.info("probes.serving", step=host.info.name, host=settings.probe_host, port=probes.port)
     try:
         await host.run()
     finally:
         probes.close()
+        await cancelling.end(asking)
         await graph.close()
+
+
+async def _ask(needs: Callable[[], Awaitable[str]], seconds: float) -> None:
+    """So that the metrics are true where nobody asks whether this is ready."""
+    while not cancelling.cancelled():
+        await needs()
+        await asyncio.sleep(seconds)
 
 
 def main(before_write: Callable[[str], None] = lambda _: None) -> None:

@@ -15,7 +15,16 @@ import psutil
 from codestory import disclosure, telemetry
 from codestory.contracts.results import Progress
 from codestory.redaction import Cleaner, Lines
-from codestory.steps.frames import CHILD_FRAME, FRAME_BYTES, DoneFrame, FailedFrame, ProgressFrame, ReadyFrame, RunFrame
+from codestory.steps.frames import (
+    CHILD_FRAME,
+    FRAME_BYTES,
+    CountedFrame,
+    DoneFrame,
+    FailedFrame,
+    ProgressFrame,
+    ReadyFrame,
+    RunFrame,
+)
 from codestory.steps.settings import HostSettings
 from codestory.steps.usage import descendants, out_of_memory_kills
 
@@ -103,6 +112,8 @@ class Child:
                 case ProgressFrame(progress=progress, counted=counted):
                     telemetry.add(counted)
                     on_progress(progress)
+                case CountedFrame(counted=counted):
+                    telemetry.add(counted)
                 case DoneFrame() | FailedFrame() as end:
                     telemetry.add(end.counted)
                     return end
@@ -128,7 +139,7 @@ class Child:
         self._output.cancel()
         self._exit.cancel()
 
-    async def _frame(self) -> ReadyFrame | ProgressFrame | DoneFrame | FailedFrame:
+    async def _frame(self) -> ReadyFrame | ProgressFrame | CountedFrame | DoneFrame | FailedFrame:
         try:
             line = await self._reader.readline()
         except (OSError, ValueError):
