@@ -169,3 +169,22 @@ def holds(expression: dict[str, Any], value: str | None) -> bool:
             return value not in expression["values"]
         case other:
             raise AssertionError(other)
+
+
+def test_who_sends_traces_outside_says_who_it_is_from_a_secret(composed: Callable[..., Built]) -> None:
+    built = composed(COMPONENTS / "otlp-headers")
+    path = Path(built["ConfigMap", "codestory"]["data"]["OTEL_EXPORTER_OTLP_HEADERS_FILE"])
+    senders = {
+        name for (kind, name), it in built.items() if kind == "Deployment" and mounts(it, str(path.parent), "otlp")
+    }
+
+    assert senders == {"orchestrator", "blarify", "filesystem", "summarizer", "documentation-grapher"}
+    for document in built.values():
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def mounts(deployment: dict[str, Any], where: str, secret: str) -> bool:
+    spec = deployment["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    named = {it["name"] for it in spec["volumes"] if it.get("secret", {}).get("secretName") == secret}
+    return any(it["name"] in named and it["mountPath"] == where and it["readOnly"] for it in container["volumeMounts"])
