@@ -4,6 +4,7 @@ Only Docker Desktop refuses folders that are not shared with it: its answer, wor
 place by a socket in between; all else goes through to the engine."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -255,6 +256,7 @@ def _between(client: socket, engine: str) -> None:
         threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
         while sent := client.recv(65536):
             if sent.startswith(b"POST") and b"/containers/create" in sent.split(b"\r\n", 1)[0]:
+                _take_whole(client, sent)  # who is answered while it still writes finds a broken pipe, and no answer
                 body = f'{{"message":"{NOT_SHARED}"}}'.encode()
                 head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
                 client.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
@@ -262,6 +264,16 @@ def _between(client: socket, engine: str) -> None:
             server.sendall(sent)
         with suppress(OSError):
             client.shutdown(SHUT_RDWR)
+
+
+def _take_whole(client: socket, request: bytes) -> None:
+    while b"\r\n\r\n" not in request and (more := client.recv(65536)):
+        request += more
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    left = int(length[1]) - len(body) if length else 0
+    while left > 0 and (more := client.recv(left)):
+        left -= len(more)
 
 
 def _pass_on(source: socket, to: socket) -> None:

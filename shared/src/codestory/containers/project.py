@@ -104,6 +104,8 @@ class Reader:
         if ended.exit_code:
             return Sight.FORBIDDEN if ended.exit_code == 13 else Sight.NONE
         out = cast("tuple[bytes | None, bytes | None]", ended.output)[0] or b""
+        if b"\0" not in out:
+            return Sight.NONE  # engines lose the answer of a program that ends at once: ask again
         device, inode, *there = out.split(b"\0")
         here = path.stat()
         if int(device) == here.st_dev:  # no virtual machine in between: the folder itself, or another
