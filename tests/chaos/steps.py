@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from codestory import telemetry
 from codestory.steps import PipelineStep, StepContext, StepError, StepResult, TemporaryStepError
-from codestory.steps.child import PROGRESS_SECONDS
 
 
 class Options(BaseModel):
@@ -22,8 +21,9 @@ class Options(BaseModel):
     spin: bool = False
     #: Wait until this file is there.
     gate: str = ""
-    #: Before the gate, after the last word about progress, find so many secrets.
+    #: Once the gate is open find so many secrets, and say nothing more until this file is there.
     redacts: int = 0
+    then: str = ""
     fail_until: int = 0
     slow_from: int = 0
     give_up: bool = False
@@ -75,11 +75,15 @@ class Scripted(PipelineStep[Options]):
             await asyncio.sleep(min(0.05, left))
         if options.gate:
             ctx.progress(0, 1, "gates", options.gate, phase="waiting")
+        await opened(options.gate)
         if options.redacts:
-            await asyncio.sleep(3 * PROGRESS_SECONDS)
             telemetry.redacted({"token": options.redacts})
-        while options.gate and not is_open(options.gate):  # noqa: ASYNC110  # the event is a file that a test makes
-            await asyncio.sleep(0.05)
+        await opened(options.then)
+
+
+async def opened(gate: str) -> None:
+    while gate and not is_open(gate):  # noqa: ASYNC110  # the event is a file that a test makes
+        await asyncio.sleep(0.05)
 
 
 def is_open(gate: str) -> bool:

@@ -33,9 +33,15 @@ async def test_a_silent_step_tells_what_it_counts_and_its_host_whether_the_graph
     port = free_port()
     world.worker("a", CODESTORY_PROBE_PORT=str(port), CODESTORY_NEO4J_URI=f"bolt://127.0.0.1:{free_port()}")
     await world.ready("a")
-    gate = world.gate()
-    job = await world.submit(plan("a", gate=gate.path, redacts=3))
-    await world.event(job, "a", "started")
+    gate, end = world.gate(), world.gate()
+    job = await world.submit(plan("a", gate=gate.path, redacts=3, then=end.path))
+
+    async def waits() -> bool:
+        progress = (await world.step_of(job, "a"))["progress"]
+        return progress is not None and progress["phase"] == "waiting"
+
+    await world.until(waits, "its last word about progress is told")
+    gate.open()
 
     async def told() -> bool:
         counted = await measured(port, "ingest_redactions_total", type="token")
@@ -43,6 +49,6 @@ async def test_a_silent_step_tells_what_it_counts_and_its_host_whether_the_graph
         return (counted, graph) == (3, 0)
 
     await world.until(told, "both are told")
-    gate.open()
+    end.open()
     await world.state(job, "COMPLETED")
     assert await measured(port, "ingest_redactions_total", type="token") == 3

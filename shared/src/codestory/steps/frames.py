@@ -68,5 +68,5 @@ class FailedFrame(EndFrame):
     retryable: bool = False
 
 
-ChildFrame = Annotated[ReadyFrame | ProgressFrame | CountedFrame | DoneFrame | FailedFrame, Field(discriminator="kind")]
-CHILD_FRAME: TypeAdapter[ReadyFrame | ProgressFrame | CountedFrame | DoneFrame | FailedFrame] = TypeAdapter(ChildFrame)
+ChildFrame = ReadyFrame | ProgressFrame | CountedFrame | DoneFrame | FailedFrame
+CHILD_FRAME: TypeAdapter[ChildFrame] = TypeAdapter(Annotated[ChildFrame, Field(discriminator="kind")])

@@ -18,11 +18,11 @@ from codestory.redaction import Cleaner, Lines
 from codestory.steps.frames import (
     CHILD_FRAME,
     FRAME_BYTES,
+    ChildFrame,
     CountedFrame,
     DoneFrame,
     FailedFrame,
     ProgressFrame,
-    ReadyFrame,
     RunFrame,
 )
 from codestory.steps.settings import HostSettings
@@ -139,7 +139,7 @@ class Child:
         self._output.cancel()
         self._exit.cancel()
 
-    async def _frame(self) -> ReadyFrame | ProgressFrame | CountedFrame | DoneFrame | FailedFrame:
+    async def _frame(self) -> ChildFrame:
         try:
             line = await self._reader.readline()
         except (OSError, ValueError):
