@@ -12,9 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from codestory.local import ports
 
 if TYPE_CHECKING:
     from codestory import testing_containers
@@ -37,9 +39,10 @@ async def wait_until(true: Callable[[], Awaitable[bool]], what: str, limit: floa
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    with ExitStack() as held:
+        port = ports.hold_free(held)
+    assert port
+    return port
 
 
 def executable(name: str) -> str:

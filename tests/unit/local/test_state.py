@@ -14,7 +14,7 @@ from codestory.local.files import write_private
 from codestory.local.passwords import password
 from codestory.local.paths import state_paths
 from codestory.local.plan import GraphAddress, Plan, ProcessSpec
-from codestory.local.ports import choose
+from codestory.local.ports import QUIET, choose
 from codestory.local.processes import identity
 from codestory.local.record import ProcessRecord, StackRecord
 
@@ -88,6 +88,7 @@ def test_ports_are_free_distinct_and_kept(tmp_path: Path) -> None:
 
     assert first == again
     assert first["a"] != first["b"]
+    assert set(first.values()) <= set(QUIET)
 
 
 def test_a_port_that_is_taken_meanwhile_is_replaced(tmp_path: Path) -> None:

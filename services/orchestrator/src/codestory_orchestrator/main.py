@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,9 @@ from codestory_orchestrator.settings import OrchestratorSettings
 log = telemetry.logger(__name__)
 
 
-async def serve(settings: OrchestratorSettings, before_write: Callable[[str], None] = lambda _: None) -> int:
+async def serve(
+    settings: OrchestratorSettings, listeners: list[socket.socket], before_write: Callable[[str], None] = lambda _: None
+) -> int:
     """Until told to stop. Returns the process's exit code: 1 when a part of it broke."""
     orchestrator = Orchestrator(Bus(settings, "orchestrator", before_write), settings, GraphSettings())
 
@@ -66,8 +69,6 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
                 snapshots=orchestrator.snapshots,
                 bundles=orchestrator.bundler,
             ),
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=3,
@@ -77,8 +78,20 @@ async def serve(settings: OrchestratorSettings, before_write: Callable[[str], No
     # uvicorn raises what it was told again once it has ended, for whoever had a handler before it: that would end this
     # process before its last spans are sent.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    await server.serve()
+    await server.serve(listeners)
     return codes[0] if codes else int(not server.started)
+
+
+def _listening(settings: OrchestratorSettings) -> list[socket.socket]:
+    """Before all else: an orchestrator that nobody can ask must not begin to lead."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [socket.create_server(address, family=family) for family, *_, address in dict.fromkeys(found)]
+    except OSError as error:
+        sys.exit(
+            f"codestory-orchestrator: CODESTORY_HOST={settings.host} CODESTORY_PORT={settings.port} cannot be "
+            f"listened on: {error.strerror}. Choose others, or end what listens there"
+        )
 
 
 def _setting(location: tuple[int | str, ...]) -> str:
@@ -98,7 +111,7 @@ def main(before_write: Callable[[str], None] = lambda _: None) -> None:
         )
     telemetry.configure("orchestrator", level=settings.log_level, keeps=True)
     telemetry.lag()
-    code = uvloop.run(serve(settings, before_write))
+    code = uvloop.run(serve(settings, _listening(settings), before_write))
     telemetry.close(settings.export_seconds)
     sys.stderr.flush()
     os._exit(code)  # threads of libraries must not keep a stopped service alive

@@ -32,7 +32,7 @@ POLL_SECONDS = 0.1
 
 
 class StepUnusable(Exception):
-    """The step cannot be described: it is not installed, or its package cannot be imported."""
+    """It is not installed, its package cannot be imported, or its probes cannot be served."""
 
 
 async def describe(step: str) -> Registration:

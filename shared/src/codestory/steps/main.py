@@ -48,7 +48,13 @@ async def _run(host: Host, settings: HostSettings) -> None:
     telemetry.DEPENDENCY.labels("nats").set_function(lambda: host.bus.connected)
     for by in ("graph", "event"):
         telemetry.FENCED.labels(by)  # from 0: Prometheus sees no increase in a series that begins at 1
-    probes = Probes(settings.probe_host, settings.probe_port, host.unready, settings.probe_seconds)
+    try:
+        probes = Probes(settings.probe_host, settings.probe_port, host.unready, settings.probe_seconds)
+    except OSError as error:
+        raise StepUnusable(
+            f"CODESTORY_PROBE_HOST={settings.probe_host} CODESTORY_PROBE_PORT={settings.probe_port} cannot be "
+            f"listened on: {error.strerror}. Choose others, or end what listens there"
+        ) from error
     asking = asyncio.create_task(_ask(needs, settings.probe_seconds))
     log.info("probes.serving", step=host.info.name, host=settings.probe_host, port=probes.port)
     try:
