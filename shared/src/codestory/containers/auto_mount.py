@@ -5,7 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -51,15 +51,16 @@ class AutoMount:
             if self._after_others(found):
                 self.wait_for_service()
             return shown
-        destination = self.create_repo_config(repository)
+        destination = self._configured(found, repository)
         with self._alone(found):
             found = self.project()
             if not self._shown(found, repository):  # else another command has exchanged them, with this mount too
                 self._exchange(found, repository, destination)
-        self.wait_for_service()
-        found = self.project()
-        if shown := self._shown(found, repository):
-            return shown
+            # Still alone: whoever exchanges them next has them stopped for a moment.
+            self.wait_for_service()
+            found = self.project()
+            if shown := self._shown(found, repository):
+                return shown
         raise MountStale(
             f"{repository} was mounted at {destination}, but not every container has the mount: "
             f"{_who_lacks(found, repository)}. Make them anew: {self._anew(found)}"
@@ -151,9 +152,19 @@ class AutoMount:
         if not found.stopped:
             with suppress(Unhealthy):
                 return found, repository, self._shown(found, repository)
-        self._after_others(found)
-        found = self.project()
-        return found, repository, self._shown(found, repository)
+        with self._undisturbed(found):
+            found = self.project()
+            return found, repository, self._shown(found, repository)
+
+    def _configured(self, found: Project, repository: Path) -> PurePosixPath:
+        with suppress(Unhealthy):  # as it seems while another command exchanges the containers
+            return self.create_repo_config(repository)
+        with self._undisturbed(found):
+            return self.create_repo_config(repository)
+
+    def _undisturbed(self, found: Project) -> AbstractContextManager[None]:
+        """Nobody exchanges them meanwhile: nobody has yet, or whoever may has to wait."""
+        return self._alone(found) if os.access(found.folder / LOCK, os.W_OK) else nullcontext()
 
     def _shown(self, found: Project, repository: Path) -> PurePosixPath | None:
         """Where all see it, and see in it what is there."""
