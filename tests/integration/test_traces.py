@@ -91,6 +91,19 @@ async def test_a_job_is_one_tree_from_the_callers_request_to_the_last_settled_st
     assert [view.name for view in linked(kept.spans)] == ["submit job"]
 
 
+async def test_asking_the_service_leaves_no_span(collected: tuple[World, Collector]) -> None:
+    """Probes and those who watch ask every few seconds, for ever."""
+    world, collector = collected
+    for path in ("/livez", "/readyz", "/metrics", "/v1/ingest/steps"):
+        await world.ask("GET", path)
+    job = await world.submit(plan("a"))
+    await world.state(job, "COMPLETED")
+
+    await told(world, collector, job, 1, alike=True)
+
+    assert {span.name for span in collector.spans if "codestory.job.id" not in span.attributes} == set()
+
+
 async def test_each_attempt_has_a_trace_of_its_own_that_says_how_it_failed(
     collected: tuple[World, Collector],
 ) -> None:

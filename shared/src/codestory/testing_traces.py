@@ -66,9 +66,13 @@ class Collector:
         for span in _read(body):
             self._spans[span.id] = span
 
+    @property
+    def spans(self) -> list[Span]:
+        return list(self._spans.values())
+
     def of(self, job: str) -> list[Span]:
         """Every span that says it is of this job."""
-        return [span for span in list(self._spans.values()) if span.attributes.get("codestory.job.id") == job]
+        return [span for span in self.spans if span.attributes.get("codestory.job.id") == job]
 
 
 def loose(spans: list[Span]) -> list[Span]:

@@ -91,6 +91,8 @@ def create_app(
         docs_url=None,  # Their pages load scripts from elsewhere.
         redoc_url=None,
         redirect_slashes=False,
+        # Of its own it makes four spans of every request, of each probe and poll too.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         responses=problems.documented(),
         generate_unique_id_function=_operation_id,
     )
