@@ -13,7 +13,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from codestory import cancelling, telemetry
+from codestory import cancelling, listening, telemetry
 from codestory.bus import Bus
 from codestory.graph.settings import GraphSettings
 from codestory_orchestrator.api import LOOPBACK_HOSTS, ApiSettings, create_app
@@ -88,10 +88,7 @@ def _listening(settings: OrchestratorSettings) -> list[socket.socket]:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return [socket.create_server(address, family=family) for family, *_, address in dict.fromkeys(found)]
     except OSError as error:
-        sys.exit(
-            f"codestory-orchestrator: CODESTORY_HOST={settings.host} CODESTORY_PORT={settings.port} cannot be "
-            f"listened on: {error.strerror}. Choose others, or end what listens there"
-        )
+        sys.exit(f"codestory-orchestrator: {listening.refused('CODESTORY_', settings.host, settings.port, error)}")
 
 
 def _setting(location: tuple[int | str, ...]) -> str:

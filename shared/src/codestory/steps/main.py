@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import uvloop
 from pydantic import ValidationError
 
-from codestory import cancelling, telemetry
+from codestory import cancelling, listening, telemetry
 from codestory.bus import Bus
 from codestory.graph.health import GraphHealth
 from codestory.graph.settings import GraphSettings
@@ -51,10 +51,8 @@ async def _run(host: Host, settings: HostSettings) -> None:
     try:
         probes = Probes(settings.probe_host, settings.probe_port, host.unready, settings.probe_seconds)
     except OSError as error:
-        raise StepUnusable(
-            f"CODESTORY_PROBE_HOST={settings.probe_host} CODESTORY_PROBE_PORT={settings.probe_port} cannot be "
-            f"listened on: {error.strerror}. Choose others, or end what listens there"
-        ) from error
+        refused = listening.refused("CODESTORY_PROBE_", settings.probe_host, settings.probe_port, error)
+        raise StepUnusable(refused) from error
     asking = asyncio.create_task(_ask(needs, settings.probe_seconds))
     log.info("probes.serving", step=host.info.name, host=settings.probe_host, port=probes.port)
     try:
