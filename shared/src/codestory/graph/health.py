@@ -1,5 +1,6 @@
 """Whether the graph answers."""
 
+import asyncio
 import time
 
 from codestory.graph import driver
@@ -13,6 +14,7 @@ PATIENCE_SECONDS = 2.0
 
 class GraphHealth:
     def __init__(self, settings: GraphSettings) -> None:
+        self._answer_seconds = settings.graph_connect_timeout
         self._settings = settings.model_copy(update={"graph_connect_timeout": PATIENCE_SECONDS})
         self._driver = driver.connect(self._settings)
         self._asked_at = float("-inf")
@@ -22,8 +24,11 @@ class GraphHealth:
         """Empty: it answers."""
         if time.monotonic() - self._asked_at > CACHED_SECONDS:
             try:
-                await driver.wait_ready(self._driver, self._settings, timeout=0)
+                async with asyncio.timeout(self._answer_seconds):  # the driver waits for ever on one that hangs
+                    await driver.wait_ready(self._driver, self._settings, timeout=0)
                 self._problem = ""
+            except TimeoutError:
+                self._problem = f"The graph server does not answer within {self._answer_seconds:g} s."
             except GraphUnavailable as error:
                 self._problem = str(error)
             self._asked_at = time.monotonic()
